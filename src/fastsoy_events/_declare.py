@@ -1,0 +1,161 @@
+"""Declare: what `@on` checks and records. Whatever it can refuse, it refuses here rather than at an emit."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from functools import partial
+from types import CodeType, FrameType, FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, cast
+
+from fastsoy_events._model import Declaration, Execution
+from fastsoy_events.errors import RegistrationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+_WORD = r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*"
+_CONVENTION = re.compile(rf"{_WORD}(?:\.{_WORD})+")
+
+
+def checked_name(event: object) -> str:
+    """Return the event's name as a plain `str`, or refuse what is none.
+
+    Raises:
+        RegistrationError: with what to write instead.
+    """
+    if isinstance(event, str):
+        return str.__str__(event)
+    if callable(event):
+        name = getattr(event, "__qualname__", type(event).__qualname__)
+        raise RegistrationError(
+            f'@on needs the name of the event: write @on("employee.created") above {name}, not @on alone'
+        )
+    raise RegistrationError(f'@on takes the name of the event: write @on("employee.created"), not @on({event!r})')
+
+
+def follows_convention(event: str) -> bool:
+    """Tell whether a name has the form `<aggregate>.<past-tense verb>`; whether the verb is one, nobody checks."""
+    return _CONVENTION.fullmatch(event) is not None
+
+
+def declare(event: str, function: Callable[..., object], applied_in: FrameType) -> tuple[Declaration, Execution]:
+    """Check a handler and record it.
+
+    Args:
+        event: the event's name.
+        function: what `on(event)` was applied to.
+        applied_in: the frame of the code that applied it.
+
+    Returns:
+        The declaration, and the execution of the module that declared it.
+
+    Raises:
+        RegistrationError: with what to write instead.
+    """
+    if not callable(function):
+        raise RegistrationError(
+            f'@on("{event}") must stand above a function or be given a callable, not {function!r}'
+            + _hint_for_descriptors(function)
+        )
+    called = _called(function)
+    code = _code(called)
+    qualname = _qualname(function)
+    _refuse_generators(event, qualname, code)
+    _refuse_positional_only(event, qualname, function)
+    module, namespace = _declaring(function, applied_in)
+    declaration = Declaration(
+        event=event,
+        function=function,
+        module=module,
+        qualname=qualname,
+        declared_in=namespace.get("__name__", module),
+        is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called),
+        location=_code(inspect.unwrap(cast("Any", called))) or f"{applied_in.f_code.co_filename}:{applied_in.f_lineno}",
+    )
+    return declaration, Execution(declaration.declared_in, namespace, _file(namespace))
+
+
+def identity(function: Callable[..., object]) -> Hashable:
+    """Return what makes a callable the same one again; a bound method is a new object at each access."""
+    if isinstance(function, FunctionType):
+        return function
+    if isinstance(function, MethodType):
+        return (id(function.__self__), id(function.__func__))
+    return id(function)
+
+
+def _called(function: object) -> object:
+    """Return the function that runs in the end: behind partials, bound methods and objects with `__call__`."""
+    while isinstance(function, partial | MethodType | staticmethod):
+        function = cast("Any", function).func if isinstance(function, partial) else function.__func__
+    if isinstance(function, FunctionType | type):
+        return cast("object", function)
+    return getattr(type(function), "__call__", function)  # noqa: B004 - the method itself is wanted, not a yes or no
+
+
+def _code(function: object) -> CodeType | None:
+    code = getattr(function, "__code__", None)
+    return code if isinstance(code, CodeType) else None
+
+
+def _qualname(function: object) -> str:
+    while isinstance(function, partial):
+        function = cast("object", function.func)
+    name = getattr(function, "__qualname__", None)
+    return name if isinstance(name, str) else type(function).__qualname__
+
+
+def _hint_for_descriptors(function: object) -> str:
+    if isinstance(function, classmethod):
+        return ": apply it to the bound method, on(...)(TheClass.method), after the class"
+    return ""
+
+
+def _refuse_generators(event: str, qualname: str, code: CodeType | None) -> None:
+    flags = code.co_flags if code else 0
+    if flags & inspect.CO_ITERABLE_COROUTINE:
+        return
+    if flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
+        raise RegistrationError(
+            f'@on("{event}") cannot take the generator function {qualname}: calling it would run none of its body. '
+            "Write a plain or async function without yield"
+        )
+
+
+def _refuse_positional_only(event: str, qualname: str, function: Callable[..., object]) -> None:
+    if isinstance(function, FunctionType) and not function.__code__.co_posonlyargcount:
+        return
+    try:
+        parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
+    except (TypeError, ValueError):  # many callables written in C tell no signature
+        return
+    names = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_ONLY]
+    if names:
+        raise RegistrationError(
+            f'@on("{event}") cannot take {qualname}: its parameters {", ".join(names)} are positional-only, and '
+            "payloads are keywords. Remove the / from its signature"
+        )
+
+
+def _declaring(function: object, applied_in: FrameType) -> tuple[str, dict[str, Any]]:
+    """Return the handler's module, and the globals of the module whose execution declares it.
+
+    They differ where the function was made elsewhere, or `on` was applied by a helper: then the module that is being
+    executed declares it, for its next execution makes a new one.
+    """
+    applied_by = applied_in.f_globals
+    own = function.__module__ if isinstance(function, FunctionType) else None
+    module = own if isinstance(own, str) else applied_by.get("__name__", "__main__")
+    if module == applied_by.get("__name__"):
+        return module, applied_by
+    frame: FrameType | None = applied_in
+    while frame is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    return module, applied_by if frame is None else frame.f_globals
+
+
+def _file(namespace: dict[str, Any]) -> str:
+    file = namespace.get("__file__")
+    return os.path.realpath(file) if isinstance(file, str) else ""

@@ -1,0 +1,331 @@
+"""The records that the stages hand on: frozen, slotted, and ignorant of every service."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from fastsoy_events.errors import HandlerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import CodeType
+
+    from fastsoy_events.errors import PluginError
+
+
+def canonical_name(distribution: str) -> str:
+    """Return a distribution's name in the one form that PEP 503 gives it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+Status: TypeAlias = Literal["discovered", "loaded", "failed", "disabled", "blocked"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """A callable registered for one event, as the bus lists it.
+
+    Args:
+        event: the event's name.
+        position: where it stands in the event's dispatch order, 0 first.
+        plugin: the name of the plugin's entry point; empty for the host's handlers.
+        distribution: the canonical name of the plugin's distribution; empty for the host's handlers.
+        version: the distribution's version; empty for the host's handlers.
+        module: the dotted name of the module that the handler belongs to.
+        qualname: the handler's qualified name inside that module.
+        is_async: whether it is declared with `async`. Whatever a handler returns is awaited if it can be.
+        source: `file:line` of its definition.
+        id: `distribution:entry-point:module:qualname`, the host's `host:module:qualname`; a second
+            handler of the same event with the same id ends in `#2`, a third in `#3`.
+
+    Example:
+        >>> from fastsoy_events import EventBus
+        >>> bus = EventBus()
+        >>> @bus.on("employee.created")
+        ... def greet(employee_id): ...
+        >>> bus.handlers()[0].qualname
+        'greet'
+    """
+
+    event: str
+    position: int
+    plugin: str
+    distribution: str
+    version: str
+    module: str
+    qualname: str
+    is_async: bool
+    source: str
+    id: str
+
+    @property
+    def kind(self) -> Literal["async", "sync"]:
+        """Return `async` or `sync`: how the handler is declared."""
+        return "async" if self.is_async else "sync"
+
+    def as_dict(self, *, relative: bool = False) -> dict[str, str | int]:
+        """Return the handler as one row of `fastsoy-events list --json`.
+
+        Args:
+            relative: cut `source` down to its path inside its package, so that no path of the server shows.
+
+        Returns:
+            The keys `event, position, id, plugin, distribution, version, module, qualname, handler`
+            (`module.qualname`)`, kind` (`async` or `sync`)` and source`.
+
+        Example:
+            >>> from fastsoy_events import handlers
+            >>> rows = [handler.as_dict(relative=True) for handler in handlers()]
+        """
+        return {
+            "event": self.event,
+            "position": self.position,
+            "id": self.id,
+            "plugin": self.plugin,
+            "distribution": self.distribution,
+            "version": self.version,
+            "module": self.module,
+            "qualname": self.qualname,
+            "handler": f"{self.module}.{self.qualname}",
+            "kind": self.kind,
+            "source": _inside_package(self.source, self.module) if relative else self.source,
+        }
+
+
+def _inside_package(source: str, module: str) -> str:
+    parts = PurePath(source).parts
+    package = module.partition(".")[0]
+    start = max((place for place, part in enumerate(parts) if part == package), default=len(parts) - 1)
+    return PurePath(*parts[start:]).as_posix()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """One entry point of the group `fastsoy.event_handlers`, and what became of it.
+
+    Args:
+        name: the entry point's name.
+        distribution: the canonical name (PEP 503) of the distribution that declares it.
+        version: the distribution's version.
+        module: the dotted name of the module that it names.
+        status: `discovered` before loading, then `loaded`, `failed`, `disabled` or `blocked`.
+        error: why it failed; None unless `status` is `failed`.
+        import_seconds: how long importing the module took, in seconds.
+        handlers: its handlers, by event and in dispatch order.
+
+    Example:
+        >>> Plugin(name="mail", distribution="acme", version="1.0", module="acme.mail").status
+        'discovered'
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    status: Status = "discovered"
+    error: PluginError | None = None
+    import_seconds: float = 0.0
+    handlers: tuple[Handler, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Return `distribution:entry-point`."""
+        return f"{self.distribution}:{self.name}"
+
+    def goes_by(self, name: str) -> bool:
+        """Tell whether a name means this plugin.
+
+        Args:
+            name: an entry point's name, a distribution's in any spelling, or `distribution:entry-point`.
+
+        Example:
+            >>> Plugin(name="mail", distribution="acme-mail", version="1.0", module="acme").goes_by("Acme_Mail")
+            True
+        """
+        return name in (self.name, self.id) or canonical_name(name) == self.distribution
+
+    def as_dict(self) -> dict[str, str | int | float | None]:
+        """Return the plugin as one row of `fastsoy-events plugins --json`.
+
+        Returns:
+            The keys `name, distribution, version, module, status, error` (a text or None)`,
+            import_seconds` and `handlers` (a count).
+
+        Example:
+            >>> from fastsoy_events import plugins
+            >>> rows = [plugin.as_dict() for plugin in plugins()]
+        """
+        return {
+            "name": self.name,
+            "distribution": self.distribution,
+            "version": self.version,
+            "module": self.module,
+            "status": self.status,
+            "error": None if self.error is None else str(self.error),
+            "import_seconds": self.import_seconds,
+            "handlers": len(self.handlers),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerFailure:
+    """What one handler did wrong during one emit.
+
+    Args:
+        event: the event's name.
+        handler: the handler.
+        error: what it raised.
+    """
+
+    event: str
+    handler: Handler
+    error: BaseException
+
+
+class Failures(tuple[HandlerFailure, ...]):
+    """The failures of one emit, in dispatch order; empty when all went well.
+
+    Example:
+        >>> Failures().raise_if_any()
+    """
+
+    __slots__ = ()
+
+    def raise_if_any(self) -> None:
+        """Raise the failures, if there are any.
+
+        Raises:
+            ExceptionGroup: of one `HandlerError` a failure, each with the handler's own error as its `__cause__`.
+
+        Example:
+            >>> import asyncio
+            >>> from fastsoy_events import EventBus
+            >>> asyncio.run(EventBus().emit("employee.created", employee_id=1)).raise_if_any()
+        """
+        if self:
+            raise ExceptionGroup(f"handlers of {self[0].event} failed", [_as_error(failure) for failure in self])
+
+
+def _as_error(failure: HandlerFailure) -> HandlerError:
+    handler = failure.handler
+    error = HandlerError(f"{failure.event} / {handler.module}.{handler.qualname}: {failure.error!r}")
+    error.__cause__ = failure.error
+    return error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadReport:
+    """What `load_plugins()` found and did.
+
+    Args:
+        plugins: every plugin found, in plugin order, whatever its status.
+        failures: why plugins, or whole distributions, could not be loaded, in plugin order.
+        fingerprint: a short hash over the ordered ids of all plugins' handlers, event by event: two
+            processes with the same fingerprint dispatch to plugins in the same order.
+        warnings: what else deserves a look, as it was logged: blocked plugins, stale versions, unknown names.
+
+    Example:
+        >>> from fastsoy_events import load_plugins
+        >>> report = load_plugins(path=[])
+        >>> len(report.plugins), len(report.failures)
+        (0, 0)
+    """
+
+    plugins: tuple[Plugin, ...]
+    failures: tuple[PluginError, ...]
+    fingerprint: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What `@on` recorded: one callable for one event.
+
+    Args:
+        event: the event's name.
+        function: the callable.
+        module: the module that the handler belongs to.
+        qualname: its qualified name there.
+        declared_in: the module whose execution declared it.
+        is_async: whether calling it is known to return a coroutine.
+        location: the code that it runs, or `file:line` of the `@on` where it has no code in Python.
+    """
+
+    event: str
+    function: Callable[..., object]
+    module: str
+    qualname: str
+    declared_in: str
+    is_async: bool
+    location: CodeType | str
+
+    @property
+    def source(self) -> str:
+        """Return `file:line`."""
+        if isinstance(self.location, str):
+            return self.location
+        return f"{self.location.co_filename}:{self.location.co_firstlineno}"
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One execution of a module that declares handlers.
+
+    Args:
+        module: the name under which it runs.
+        namespace: its globals; held so that its `__spec__` lives until the module executes again.
+        file: the file it was read from; empty where there is none.
+    """
+
+    module: str
+    namespace: dict[str, Any]
+    file: str
+
+    @property
+    def spec(self) -> object:
+        """Return the module's `__spec__`: a module that executes again gets a new one."""
+        return self.namespace.get("__spec__")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One entry point that discovery read: a plugin that may be loaded.
+
+    Args:
+        plugin: the plugin, with the status `discovered`, or `failed` where its metadata is broken.
+        attribute: what follows the colon of the entry point; empty where nothing does.
+    """
+
+    plugin: Plugin
+    attribute: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """The plugins of one bus, and which modules are theirs.
+
+    Args:
+        plugins: in plugin order; a plugin's index is its rank.
+        claims: the dotted prefixes that are claimed, each with the rank of the plugin that has it.
+    """
+
+    plugins: tuple[Plugin, ...] = ()
+    claims: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The handlers of one event, frozen in dispatch order.
+
+    Args:
+        event: the event's name.
+        steps: each handler's callable, and whether calling it is known to return a coroutine.
+        describe: makes the listing record of the handler at a position; needed only when one fails.
+    """
+
+    event: str
+    steps: tuple[tuple[Callable[..., object], bool], ...]
+    describe: Callable[[int], Handler]

@@ -1,0 +1,140 @@
+"""Order: which plugin comes first, whose a module is, and the plan of each event. Pure functions.
+
+One key sorts the handlers of an event: (host before plugins; the plugin's rank; the module; the declaration).
+The last part needs no value: declarations arrive in the order in which they were made, and sorting is stable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from fastsoy_events._model import Handler, Plan, Roster
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from fastsoy_events._model import Candidate, Declaration
+
+HOST = -1  # the rank of the host's handlers: before every plugin's
+
+Placed: TypeAlias = tuple[int, "Declaration"]
+
+
+def in_plugin_order(candidates: Iterable[Candidate], order: Sequence[str]) -> list[Candidate]:
+    """Sort plugins: those named in `order` first, then by canonical distribution name, then by entry-point name.
+
+    Args:
+        candidates: what discovery found.
+        order: names of plugins, of distributions (canonical), or `distribution:entry-point`.
+    """
+
+    def key(candidate: Candidate) -> tuple[int, str, str, str]:
+        plugin = candidate.plugin
+        place = next((place for place, name in enumerate(order) if plugin.goes_by(name)), len(order))
+        return place, plugin.distribution, plugin.name, plugin.module
+
+    return sorted(candidates, key=key)
+
+
+def owner(module: str, roster: Roster) -> int:
+    """Return the rank of the plugin with the longest claimed prefix of a module's name, or `HOST`."""
+    while module:
+        rank = roster.claims.get(module)
+        if rank is not None:
+            return rank
+        module = module.rpartition(".")[0]
+    return HOST
+
+
+def shadowed(files: Mapping[str, Sequence[str]], roster: Roster) -> frozenset[str]:
+    """Return the module names that do not count, since their file was also imported under a better name.
+
+    Args:
+        files: each file with the names it was imported under, in that order.
+        roster: a name that belongs to a plugin is better than one that does not; of several, the first plugin's.
+    """
+
+    def rank(module: str) -> int:
+        found = owner(module, roster)
+        return len(roster.plugins) if found == HOST else found
+
+    return frozenset(
+        name for names in files.values() if len(names) > 1 for name in names if name != min(names, key=rank)
+    )
+
+
+def placed(declarations: Iterable[Declaration], roster: Roster, without: Collection[str]) -> list[Placed]:
+    """Return one event's declarations that take part, in dispatch order, each with its owner's rank.
+
+    Args:
+        declarations: in the order in which they were made.
+        roster: only the host's handlers and those of plugins whose status is `loaded` take part.
+        without: modules whose handlers do not count.
+    """
+
+    def key(place: Placed) -> tuple[int, bool, str]:
+        rank, declaration = place
+        if rank == HOST:
+            return rank, False, ""
+        return rank, declaration.module != roster.plugins[rank].module, declaration.module
+
+    ranked = (
+        (owner(declaration.module, roster), declaration)
+        for declaration in declarations
+        if declaration.declared_in not in without
+    )
+    return sorted(
+        ((rank, each) for rank, each in ranked if rank == HOST or roster.plugins[rank].status == "loaded"), key=key
+    )
+
+
+def described(places: Iterable[Placed], roster: Roster) -> tuple[Handler, ...]:
+    """Return the listing records of one event's handlers."""
+    seen: Counter[str] = Counter()
+    handlers: list[Handler] = []
+    for position, (rank, declaration) in enumerate(places):
+        plugin = None if rank == HOST else roster.plugins[rank]
+        identifier = f"{plugin.id if plugin else 'host'}:{declaration.module}:{declaration.qualname}"
+        seen[identifier] += 1
+        handlers.append(
+            Handler(
+                event=declaration.event,
+                position=position,
+                plugin=plugin.name if plugin else "",
+                distribution=plugin.distribution if plugin else "",
+                version=plugin.version if plugin else "",
+                module=declaration.module,
+                qualname=declaration.qualname,
+                is_async=declaration.is_async,
+                source=declaration.source,
+                id=identifier if seen[identifier] == 1 else f"{identifier}#{seen[identifier]}",
+            )
+        )
+    return tuple(handlers)
+
+
+def plan(event: str, places: Sequence[Placed], roster: Roster) -> Plan:
+    """Freeze one event's handlers for dispatch."""
+
+    @cache
+    def records() -> tuple[Handler, ...]:
+        return described(places, roster)
+
+    return Plan(
+        event=event,
+        steps=tuple((declaration.function, declaration.is_async) for _, declaration in places),
+        describe=lambda position: records()[position],
+    )
+
+
+def fingerprint(handlers: Iterable[Handler]) -> str:
+    """Return a short hash over the ordered ids of all plugins' handlers, event by event.
+
+    Args:
+        handlers: by event, in dispatch order; the host's are left out.
+    """
+    lines = (f"{handler.event}\t{handler.id}\n" for handler in handlers if handler.distribution)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:12]
