@@ -11,7 +11,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import importlib_metadata
 from packaging.version import InvalidVersion, Version
@@ -97,7 +97,7 @@ def _everything(path: Sequence[str] | None, warnings: list[str]) -> Iterator[_Fo
 
 
 def _context(folders: Sequence[str]) -> importlib_metadata.DistributionFinder.Context:
-    return importlib_metadata.DistributionFinder.Context(path=folders)  # type: ignore[no-untyped-call] - it is so
+    return importlib_metadata.DistributionFinder.Context(path=folders)  # type: ignore[no-untyped-call]  # it is so
 
 
 def _on_path(folders: Iterable[str], warnings: list[str]) -> Iterator[_Found]:
@@ -149,7 +149,7 @@ def _through_library(
 
 
 def _from_library(distribution: importlib_metadata.Distribution, path_entry: str, place: str, folder: str) -> _Found:
-    read_text: Callable[[str], str | None] = distribution.read_text
+    read_text = cast("Callable[[str], str | None]", distribution.read_text)  # pyright: ignore[reportUnknownMemberType]
 
     def read(*files: str) -> bytes | None:
         texts = (read_text(file) for file in files)

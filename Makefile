@@ -1,0 +1,59 @@
+# A machine with Python 3.11 or newer, pip, make and git is all that these need.
+#
+#   make demo     install into .venv, start the example application, and show the bus at work
+#   make test     the whole suite of core, plugins and examples, with branch coverage
+#   make serve    the example application, on http://127.0.0.1:8000
+#   make lint     ruff
+#   make types    mypy --strict and pyright strict
+#   make pythons  the suite on every other CPython from 3.11 to 3.13 on this machine
+#   make clean    remove what these made
+
+.DELETE_ON_ERROR:
+.PHONY: demo test serve lint types pythons clean
+
+is_new_enough := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
+	"$$each" $(is_new_enough) 2>/dev/null && echo "$$each" && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := fastsoy-hr fastsoy-notify fastsoy-audit
+PROJECTS := --editable '.[cli]' $(foreach plugin,$(PLUGINS),--editable plugins/$(plugin))
+METADATA := pyproject.toml $(foreach plugin,$(PLUGINS),plugins/$(plugin)/pyproject.toml)
+
+demo: $(VENV)/.example
+	$(BIN)/python examples/admin/demo.py
+
+serve: $(VENV)/.example
+	cd examples/admin && ../../$(BIN)/uvicorn admin.app:app --host 127.0.0.1 --port 8000
+
+test: $(VENV)/.development
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(VENV)/.development
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.development
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+
+pythons: $(VENV)/.development
+	$(BIN)/nox
+
+clean:
+	rm -rf $(VENV) .nox .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.pip:
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	touch $@
+
+$(VENV)/.example: $(METADATA) $(VENV)/.pip
+	$(BIN)/python -m pip install --quiet $(PROJECTS) --group example
+	touch $@
+
+$(VENV)/.development: $(METADATA) $(VENV)/.pip
+	$(BIN)/python -m pip install --quiet $(PROJECTS) --group development
+	touch $@

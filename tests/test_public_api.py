@@ -1,0 +1,84 @@
+"""What users may import, and what importing it does: nothing."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import importlib_metadata
+
+import fastsoy_events
+from fastsoy_events import bus
+
+NAMES = {
+    "AlreadyLoadedError",
+    "EmitDepthError",
+    "EventBus",
+    "EventNameWarning",
+    "EventsError",
+    "Failures",
+    "Handler",
+    "HandlerError",
+    "HandlerFailure",
+    "LoadReport",
+    "Plugin",
+    "PluginBus",
+    "PluginError",
+    "PluginLoadError",
+    "RegistrationError",
+    "UnknownPluginError",
+    "bus",
+    "discover",
+    "emit",
+    "handlers",
+    "hookimpl",
+    "hookspec",
+    "load_plugins",
+    "on",
+    "plugins",
+}
+
+
+def test_the_public_names_are_exactly_these() -> None:
+    assert set(fastsoy_events.__all__) == NAMES
+    assert len(fastsoy_events.__all__) == len(NAMES)
+
+
+def test_every_public_name_exists_and_is_documented() -> None:
+    for name in NAMES:
+        assert inspect.getdoc(getattr(fastsoy_events, name)), name
+
+
+def test_every_public_method_is_documented() -> None:
+    for name in NAMES:
+        value = getattr(fastsoy_events, name)
+        if inspect.isclass(value) and value.__module__.startswith("fastsoy_events"):
+            for attribute, member in vars(value).items():
+                if not attribute.startswith("_") and (callable(member) or isinstance(member, property)):
+                    assert inspect.getdoc(member), f"{name}.{attribute}"
+
+
+def test_the_module_level_functions_are_those_of_the_default_bus() -> None:
+    for name in ("on", "emit", "handlers", "load_plugins", "plugins"):
+        assert getattr(fastsoy_events, name) == getattr(bus, name)
+
+
+def test_no_name_of_a_private_module_leaks() -> None:
+    public = {name for name in vars(fastsoy_events) if not name.startswith("_")}
+    assert public - NAMES == {"errors"}
+
+
+def test_importing_it_scans_and_loads_nothing() -> None:
+    code = "import fastsoy_events, sys; print(fastsoy_events.plugins(), [m for m in sys.modules if m.startswith('fastsoy_')])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = [f"fastsoy_events{each}" for each in ("", "._model")]
+    assert result.stdout.startswith("() ")
+    assert all(name in result.stdout for name in loaded)
+    assert not any(name in result.stdout for name in ("fastsoy_hr", "fastsoy_notify", "fastsoy_audit", ".cli"))
+
+
+def test_the_core_needs_three_libraries_and_no_other() -> None:
+    requirements = importlib_metadata.requires("fastsoy-events") or []
+    needed = {line.split(">")[0] for line in requirements if "extra ==" not in line}
+    assert needed == {"importlib-metadata", "packaging", "pluggy"}
