@@ -25,7 +25,7 @@ demo: $(VENV)/.example
 	$(BIN)/python examples/admin/demo.py
 
 serve: $(VENV)/.example
-	cd examples/admin && ../../$(BIN)/uvicorn admin.app:app --host 127.0.0.1 --port 8000
+	cd examples/admin && ../../$(BIN)/python -m admin --port 8000
 
 test: $(VENV)/.development
 	$(BIN)/python -m pytest --cov --cov-report=term

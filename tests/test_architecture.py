@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from importlinter.application.use_cases import lint_imports  # type: ignore[import-untyped]
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from importlinter.cli import lint_imports
+
+if TYPE_CHECKING:
+    import pytest
+
+ROOT = Path(__file__).parent.parent
 
 
-def test_every_import_contract_is_kept(capsys: object) -> None:
-    assert lint_imports(config_filename=None, cache_dir=None, is_debug_mode=False, show_timings=False, verbose=False)
+def test_every_import_contract_is_kept(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    status = lint_imports(no_cache=True)
+    assert status == 0, capfd.readouterr().out

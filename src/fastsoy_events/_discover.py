@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -84,16 +85,14 @@ def scan(path: Sequence[str] | None) -> Discovery:
 
 def _everything(path: Sequence[str] | None, warnings: list[str]) -> Iterator[_Found]:
     """Yield every distribution in the order in which Python would look for its modules."""
-    library = importlib_metadata.MetadataPathFinder
     folders = list(sys.path if path is None else path)
-    for finder in list(sys.meta_path):
-        if isinstance(finder, library):
+    finders: list[object] = list(sys.meta_path)
+    for finder in finders if PathFinder in finders else [PathFinder, *finders]:
+        find = getattr(finder, "find_distributions", None)
+        if finder is PathFinder:
             yield from _on_path(folders, warnings)
-        elif getattr(finder, "__module__", "") != "_frozen_importlib_external":  # Python's own, which finds the same
-            find = getattr(finder, "find_distributions", None)
-            if find is not None:
-                context = _context(folders)
-                yield from _through_library(find, context, repr(finder), warnings)
+        elif find is not None and not isinstance(finder, importlib_metadata.MetadataPathFinder):  # it finds the same
+            yield from _through_library(find, _context(folders), repr(finder), warnings)
 
 
 def _context(folders: Sequence[str]) -> importlib_metadata.DistributionFinder.Context:

@@ -33,7 +33,7 @@ async def dispatch(plan: Plan, payload: Mapping[str, object]) -> Failures:
     Returns:
         What the handlers did wrong, in dispatch order.
     """
-    failures = NO_FAILURES
+    failures: list[HandlerFailure] = []
     for position, (function, is_async) in enumerate(plan.steps):
         try:
             result: Any = function(**payload)
@@ -42,12 +42,12 @@ async def dispatch(plan: Plan, payload: Mapping[str, object]) -> Failures:
         except CancelledError as error:
             if _is_being_cancelled():
                 raise
-            failures = _with_failure(failures, plan, position, error)
+            failures.append(_logged(plan, position, error))
         except (RecursionError, EmitDepthError) as error:
-            failures = _with_failure(failures, plan, position, _settled(error))
+            failures.append(_logged(plan, position, _settled(error)))
         except Exception as error:  # noqa: BLE001 - isolation: whatever one handler raises is logged, and the next runs
-            failures = _with_failure(failures, plan, position, error)
-    return failures
+            failures.append(_logged(plan, position, error))
+    return Failures(failures) if failures else NO_FAILURES
 
 
 async def refuse(event: object) -> Failures:
@@ -59,7 +59,7 @@ async def refuse(event: object) -> Failures:
     raise TypeError(f'emit() takes the name of the event: write emit("employee.created", ...), not emit({event!r})')
 
 
-def _with_failure(failures: Failures, plan: Plan, position: int, error: BaseException) -> Failures:
+def _logged(plan: Plan, position: int, error: BaseException) -> HandlerFailure:
     handler = plan.describe(position)
     name = f"{handler.module}.{handler.qualname}"
     logger.error(
@@ -74,7 +74,7 @@ def _with_failure(failures: Failures, plan: Plan, position: int, error: BaseExce
             "distribution": handler.distribution,
         },
     )
-    return Failures((*failures, HandlerFailure(plan.event, handler, error)))
+    return HandlerFailure(plan.event, handler, error)
 
 
 def _is_being_cancelled() -> bool:

@@ -53,11 +53,13 @@ class Arguments:
         """Check and normalise the arguments.
 
         Raises:
-            TypeError: where one name stands for a collection of names.
+            TypeError: where one value stands for several, or a set for a sequence.
         """
         for argument, value in {"path": path, "order": order, "allowed": allowed, "disabled": disabled}.items():
             if isinstance(value, str | bytes | os.PathLike):
-                raise TypeError(f"load_plugins({argument}=...) takes several: write {argument}=[{value!r}]")
+                raise TypeError(f"{argument} takes several values: write {argument}=[{value!r}]")
+        if isinstance(order, set | frozenset):
+            raise TypeError(f"order takes a sequence, for a set has no order: write order={sorted(order)}")
         return cls(
             path=None if path is None else tuple(os.path.abspath(folder) for folder in path),  # noqa: PTH100 - sys.path holds texts
             order=tuple(order),

@@ -1,0 +1,60 @@
+"""The programs, as a person runs them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).resolve().parents[1]
+
+
+def run(program: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("FASTSOY_EVENTS_")}
+    return subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / program)],
+        cwd=folder,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_the_quickstart_is_short_and_runs(tmp_path: Path) -> None:
+    assert len((EXAMPLES / "quickstart.py").read_text(encoding="utf-8").splitlines()) < 30
+    result = run("quickstart.py", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "Welcome, employee 17!\norder_laptop failed: no laptop is in stock for employee 17\n"
+    assert result.stderr.startswith("Event handler error: employee.created / __main__.order_laptop\nTraceback ")
+
+
+def test_the_demonstration_shows_everything_and_cleans_up(tmp_path: Path) -> None:
+    result = run("admin/demo.py", tmp_path, TMPDIR=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr
+    for pattern in (
+        r"fastsoy-events: 3 plugins, 4 handlers, fingerprint [0-9a-f]+\n",
+        r"\n1 +employee\.created +admin\.handlers\.reserve_desk ",
+        r"\n2 +employee\.created +fastsoy_audit\.handlers\.record_created +audit +fastsoy-audit 0\.1\.0 +async ",
+        r"\n3 +employee\.created +fastsoy_notify\.handlers\.send_welcome ",
+        r"\n  409 .*cannot go from active to onboarding",
+        r"Event handler error: employee\.created / admin\.handlers\.reserve_desk\n",
+        r"  3  sent  employee-3@staff\.example  Welcome\n",
+        r"  6  employee\.created +employee_id=3, department_id=2, created_by=7\n",
+    ):
+        assert re.search(pattern, result.stdout), pattern
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demonstration_says_why_the_server_does_not_start(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "uvicorn.py").write_text("raise ImportError('uvicorn is broken')\n", encoding="utf-8")
+    result = run("admin/demo.py", tmp_path, PYTHONPATH=str(broken))
+    assert result.returncode == 1
+    assert "The demonstration failed: the server ended with exit code 1" in result.stderr
+    assert "ImportError: uvicorn is broken" in result.stderr
