@@ -1,0 +1,103 @@
+"""The columns of `list` and of `plugins`, and what they show of a handler and of a plugin."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from fastsoy_events.cli._layout import Column, Row, cell, show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastsoy_events import Handler, Plugin
+
+_HANDLER_COLUMNS = (
+    Column(title="#", justify="right"),
+    Column(title="event", names_group=True),
+    Column(title="handler", folds=True),
+    Column(title="plugin"),
+    Column(title="distribution version", folds=True),
+    Column(title="kind"),
+    Column(title="source", folds=True),
+)
+_PLUGIN_COLUMNS = (
+    Column(title="name"),
+    Column(title="distribution version", folds=True),
+    Column(title="module", folds=True),
+    Column(title="status"),
+    Column(title="import time", justify="right"),
+    Column(title="handlers", justify="right"),
+    Column(title="error", folds=True),
+)
+_STATUS_STYLES = {"loaded": "green", "failed": "bold red", "disabled": "yellow", "blocked": "magenta"}
+
+
+def show_handlers(handlers: Sequence[Handler]) -> None:
+    """Write the table of handlers to stdout.
+
+    Args:
+        handlers: the handlers, by event and in dispatch order.
+    """
+    groups = groupby(handlers, key=lambda handler: handler.event)
+    show(_HANDLER_COLUMNS, [[_handler_row(handler) for handler in group] for _, group in groups])
+
+
+def show_plugins(plugins: Sequence[Plugin]) -> None:
+    """Write the table of plugins to stdout.
+
+    Args:
+        plugins: the plugins, in plugin order.
+    """
+    show(_PLUGIN_COLUMNS, [[_plugin_row(plugin)] for plugin in plugins])
+
+
+def _handler_row(handler: Handler) -> Row:
+    number = str(handler.position + 1)
+    event = cell(handler.event, "bold cyan")
+    name = cell(f"{handler.module}.{handler.qualname}")
+    name.stylize("bold", len(handler.module) + 1)
+    plugin = cell(handler.plugin, "magenta") if handler.distribution else Text("host", style="italic")
+    distribution = _distribution(handler.distribution, handler.version)
+    origin = Text(", ").join([plugin, *([distribution] if handler.distribution else []), Text(handler.kind)])
+    source = cell(handler.source, "dim")
+    mark = f"{number:>3}  "
+    indent = " " * len(mark)
+    block = ((mark, name), (indent, origin), (indent, source))
+    return Row(
+        cells=(Text(number), event, name, plugin, distribution, Text(handler.kind), source),
+        block=block if handler.position else (("", event), *block),
+    )
+
+
+def _plugin_row(plugin: Plugin) -> Row:
+    name = cell(plugin.name, "bold")
+    distribution = _distribution(plugin.distribution, plugin.version)
+    module = cell(plugin.module)
+    status = Text(plugin.status, style=_STATUS_STYLES.get(plugin.status, ""))
+    seconds = _duration(plugin.import_seconds)
+    count = str(len(plugin.handlers))
+    error = cell("" if plugin.error is None else plugin.error.reason, "red")
+    facts = [distribution, module]
+    if plugin.status == "loaded":
+        facts.append(Text(f"imported in {seconds}, {count} handler{'' if count == '1' else 's'}"))
+    if plugin.error is not None:
+        facts.append(error)
+    return Row(
+        cells=(name, distribution, module, status, Text(seconds), Text(count), error),
+        block=(("", name + Text("  ") + status), *(("  ", fact) for fact in facts)),
+    )
+
+
+def _distribution(name: str, version: str) -> Text:
+    text = cell(f"{name} {version}".strip())
+    text.stylize("dim", len(name))
+    return text
+
+
+def _duration(seconds: float) -> str:
+    if not seconds:
+        return "-"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
