@@ -14,12 +14,12 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from fastsoy_events import _declare, _discover, _load, _order
-from fastsoy_events._dispatch import dispatch, refuse
-from fastsoy_events._model import Failures, Handler, LoadReport, Plan, Plugin, Roster
+from fastsoy_events._dispatch import Dispatcher
+from fastsoy_events._model import Handler, LoadReport, Plan, Plugin, Roster
 from fastsoy_events.errors import AlreadyLoadedError, EventNameWarning, PluginError, PluginLoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Generator, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Hashable, Iterator, Sequence
     from types import ModuleType
 
     import pluggy
@@ -57,15 +57,21 @@ class _State:
     executed_again: deque[str] = field(default_factory=deque)
     files: dict[str, list[str]] = field(default_factory=dict)
     shadowed: frozenset[str] = frozenset()
-    plans: dict[str, Plan] = field(default_factory=dict)
+    plans: dict[str, Plan | None] = field(default_factory=dict)
     roster: Roster = field(default_factory=Roster)
     manager: pluggy.PluginManager = field(default_factory=_load.new_manager)
     arguments: _load.Arguments | None = None
     report: LoadReport | None = None
     outer: _State | None = None
+    has_ended: bool = False
+
+    def forget_plans(self) -> None:
+        """Have every plan made anew when it is next needed."""
+        for event in list(self.plans):
+            self.plans[event] = None
 
 
-class EventBus:
+class EventBus(Dispatcher):
     """An event bus of its own, beside the default one on which plugins declare.
 
     Example:
@@ -86,7 +92,7 @@ class EventBus:
 
     def _use(self, state: _State) -> None:
         self._state = state
-        self._plans = state.plans  # a short way for emit
+        self._plans = state.plans
 
     def on(self, event: str) -> Callable[[F], F]:
         """Register the decorated callable as a handler of an event, and return it unchanged.
@@ -123,31 +129,6 @@ class EventBus:
 
         return register
 
-    def emit(self, event: str, /, **payload: object) -> Coroutine[Any, Any, Failures]:
-        """Await each handler of an event in turn, and isolate their failures.
-
-        A handler's `Exception` is logged on the logger `fastsoy_events`, and the next handler runs. Handlers run in
-        the emitter's task and context, and delay it for as long as they take.
-
-        Args:
-            event: the event's name.
-            payload: passed to each handler as keywords, unchanged. Every name is allowed.
-
-        Returns:
-            A coroutine: awaited, it returns the handlers' failures, empty when all went well or nobody listens.
-
-        Raises:
-            TypeError: when awaited, for a name that is no `str`.
-
-        Example:
-            >>> import asyncio
-            >>> failures = asyncio.run(EventBus().emit("employee.created", employee_id=1))
-            >>> failures.raise_if_any()
-        """
-        if not isinstance(event, str):  # pyright: ignore[reportUnnecessaryIsInstance] - not every caller is type-checked
-            return refuse(event)
-        return dispatch(self._plans.get(event) or self._plan(event), payload)
-
     def handlers(self, event: str | None = None) -> tuple[Handler, ...]:
         """List the handlers that take part, by event and in dispatch order.
 
@@ -180,19 +161,19 @@ class EventBus:
             ()
         """
         with self._lock:
-            outer = self._state
-            self._use(self._inner_state(outer))
+            inner = self._inner_state(self._state)
+            self._use(inner)
         try:
             yield self
         finally:
             with self._lock:
-                inner = self._state
                 self._left.update(
                     ((each[0].event, _declare.identity(each[0].function)), each)
                     for each in _declared(inner)
                     if _order.owner(each[0].module, inner.roster) != _order.HOST
                 )
-                self._use(outer)
+                inner.has_ended = True
+                self._use(_still_in_use(self._state))
 
     def _inner_state(self, outer: _State) -> _State:
         return _State(outer=outer)
@@ -219,7 +200,7 @@ class EventBus:
         if len(names) > 1:
             state = self._state
             state.shadowed = _order.shadowed(state.files, state.roster)
-            state.plans.clear()
+            state.forget_plans()
             logger.warning(
                 "%s is imported under several names, %s: its handlers count once, under its plugin's own name if it "
                 "has one, else under the first. Import it by one name only",
@@ -242,28 +223,26 @@ class EventBus:
         for event, declared in list(declarations.items()):
             kept = {key: each for key, each in declared.items() if each.declared_in != module}
             if not kept:
-                del declarations[event]
+                del declarations[event], self._state.plans[event]
             elif len(kept) < len(declared):
                 declarations[event] = kept
-        self._state.plans.clear()
+        self._state.forget_plans()
 
     def _add(self, declaration: Declaration) -> None:
         declared = self._state.declarations.setdefault(declaration.event, {})
         declared.setdefault(_declare.identity(declaration.function), declaration)
-        self._state.plans.pop(declaration.event, None)
+        self._state.plans[declaration.event] = None
 
     # Plans
 
     def _plan(self, event: str) -> Plan:
-        if event not in self._state.declarations:  # not kept: names that nobody listens to would pile up
-            return Plan(event, (), _describe_nothing)
         with self._lock:
             self._settle()
             state = self._state
             plan = _order.plan(str.__str__(event), self._placed(event), state.roster)
             state.plans[plan.event] = plan
             if state.executed_again:
-                state.plans.clear()
+                state.forget_plans()
             return plan
 
     def _placed(self, event: str) -> list[_order.Placed]:
@@ -275,8 +254,11 @@ class EventBus:
         return _order.described(self._placed(event), self._state.roster)
 
 
-def _describe_nothing(position: int) -> Handler:
-    raise IndexError(position)
+def _still_in_use(state: _State) -> _State:
+    """Return the innermost state that has not ended: blocks in several threads may overlap."""
+    while state.has_ended and state.outer is not None:
+        state = state.outer
+    return state
 
 
 def _watch(execution: Execution, state: _State) -> weakref.ref[Any] | None:
@@ -286,7 +268,7 @@ def _watch(execution: Execution, state: _State) -> weakref.ref[Any] | None:
 
     def again(_: object) -> None:  # may run at any moment, in any thread: so it takes no lock
         state.executed_again.append(execution.module)
-        state.plans.clear()
+        state.forget_plans()
 
     return weakref.ref(execution.spec, again)
 
@@ -449,7 +431,7 @@ class PluginBus(EventBus):
     def _apply_roster(self) -> None:
         state = self._state
         state.shadowed = _order.shadowed(state.files, state.roster)
-        state.plans.clear()
+        state.forget_plans()
 
     def _reported(self, selection: Selection, remarks: list[str], arguments: Arguments) -> LoadReport:
         failures: list[PluginError] = [plugin.error for plugin in self._state.roster.plugins if plugin.error]

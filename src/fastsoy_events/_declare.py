@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from functools import partial
+from functools import lru_cache, partial
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
 _WORD = r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*"
+_CACHED = type(lru_cache(lambda: None))  # it passes its arguments on as they are
 _CONVENTION = re.compile(rf"{_WORD}(?:\.{_WORD})+")
 
 
@@ -79,17 +80,22 @@ def declare(event: str, function: Callable[..., object], applied_in: FrameType) 
 
 def identity(function: Callable[..., object]) -> Hashable:
     """Return what makes a callable the same one again; a bound method is a new object at each access."""
-    if isinstance(function, FunctionType):
-        return function
     if isinstance(function, MethodType):
         return (id(function.__self__), id(function.__func__))
-    return id(function)
+    return function if type(function) is FunctionType else id(function)
 
 
 def _called(function: object) -> object:
     """Return the function that runs in the end: behind partials, bound methods and objects with `__call__`."""
-    while isinstance(function, partial | MethodType | staticmethod):
-        function = cast("Any", function).func if isinstance(function, partial) else function.__func__
+    while True:
+        if isinstance(function, partial):
+            function = cast("object", function.func)
+        elif isinstance(function, MethodType | staticmethod):
+            function = cast("object", function.__func__)
+        elif isinstance(function, _CACHED):
+            function = cast("object", function.__wrapped__)
+        else:
+            break
     if isinstance(function, FunctionType | type):
         return cast("object", function)
     return getattr(type(function), "__call__", function)  # noqa: B004 - the method itself is wanted, not a yes or no
@@ -125,10 +131,10 @@ def _refuse_generators(event: str, qualname: str, code: CodeType | None) -> None
 
 
 def _refuse_positional_only(event: str, qualname: str, function: Callable[..., object]) -> None:
-    if isinstance(function, FunctionType) and not function.__code__.co_posonlyargcount:
+    if type(function) is FunctionType and not function.__code__.co_posonlyargcount:
         return
     try:
-        parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
+        parameters = inspect.signature(function, follow_wrapped=isinstance(function, _CACHED)).parameters.values()
     except (TypeError, ValueError):  # many callables written in C tell no signature
         return
     names = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_ONLY]
@@ -142,18 +148,18 @@ def _refuse_positional_only(event: str, qualname: str, function: Callable[..., o
 def _declaring(function: object, applied_in: FrameType) -> tuple[str, dict[str, Any]]:
     """Return the handler's module, and the globals of the module whose execution declares it.
 
-    They differ where the function was made elsewhere, or `on` was applied by a helper: then the module that is being
-    executed declares it, for its next execution makes a new one.
+    They differ where the function was made elsewhere, or a helper applied `on`: then the module whose body is being
+    executed declares the handler, for its next execution declares another one. The program itself never executes again.
     """
     applied_by = applied_in.f_globals
-    own = function.__module__ if isinstance(function, FunctionType) else None
+    own = function.__module__ if type(function) is FunctionType else None
     module = own if isinstance(own, str) else applied_by.get("__name__", "__main__")
-    if module == applied_by.get("__name__"):
-        return module, applied_by
     frame: FrameType | None = applied_in
     while frame is not None and frame.f_code.co_name != "<module>":
         frame = frame.f_back
-    return module, applied_by if frame is None else frame.f_globals
+    if frame is None or frame.f_globals.get("__name__") == "__main__":
+        return module, applied_by
+    return module, frame.f_globals
 
 
 def _file(namespace: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePath
+from traceback import format_exception_only
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from fastsoy_events.errors import HandlerError
@@ -96,10 +97,14 @@ class Handler:
 
 
 def _inside_package(source: str, module: str) -> str:
-    parts = PurePath(source).parts
-    package = module.partition(".")[0]
-    start = max((place for place, part in enumerate(parts) if part == package), default=len(parts) - 1)
-    return PurePath(*parts[start:]).as_posix()
+    file, _, line = source.rpartition(":")
+    path = PurePath(file)
+    module_path = PurePath(*module.split("."))
+    depth = 1
+    for ending in (module_path.with_suffix(".py"), module_path / "__init__.py"):
+        if path.parts[-len(ending.parts) :] == ending.parts:
+            depth = len(ending.parts)
+    return f"{PurePath(*path.parts[-depth:]).as_posix()}:{line}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +216,8 @@ class Failures(tuple[HandlerFailure, ...]):
 
 def _as_error(failure: HandlerFailure) -> HandlerError:
     handler = failure.handler
-    error = HandlerError(f"{failure.event} / {handler.module}.{handler.qualname}: {failure.error!r}")
+    what = "".join(format_exception_only(failure.error)).strip()  # unlike repr(), it bears errors that cannot be shown
+    error = HandlerError(f"{failure.event} / {handler.module}.{handler.qualname}: {what}")
     error.__cause__ = failure.error
     return error
 
@@ -323,9 +329,9 @@ class Plan:
     Args:
         event: the event's name.
         steps: each handler's callable, and whether calling it is known to return a coroutine.
-        describe: makes the listing record of the handler at a position; needed only when one fails.
+        describe: makes the listing record of the handler with a callable; needed only when one fails.
     """
 
     event: str
     steps: tuple[tuple[Callable[..., object], bool], ...]
-    describe: Callable[[int], Handler]
+    describe: Callable[[Callable[..., object]], Handler]

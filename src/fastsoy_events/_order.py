@@ -120,13 +120,14 @@ def plan(event: str, places: Sequence[Placed], roster: Roster) -> Plan:
     """Freeze one event's handlers for dispatch."""
 
     @cache
-    def records() -> tuple[Handler, ...]:
-        return described(places, roster)
+    def records() -> dict[int, Handler]:
+        listed = zip(places, described(places, roster), strict=True)
+        return {id(declaration.function): handler for (_, declaration), handler in listed}
 
     return Plan(
         event=event,
         steps=tuple((declaration.function, declaration.is_async) for _, declaration in places),
-        describe=lambda position: records()[position],
+        describe=lambda function: records()[id(function)],
     )
 
 
