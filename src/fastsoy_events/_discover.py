@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GROUP = "fastsoy.event_handlers"
 
 _LARGEST_FILE = 1 << 20  # bytes; a distribution with thousands of plugins needs less
-_FOLDER = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)(?:-.*)?")
+_FOLDER = re.compile(r"(?P<name>.+)-(?P<version>\d[^-]*)(?:-py\d.*)?")
 _TARGET = re.compile(r"(?P<module>\w+(?:\.\w+)*)\s*(?::\s*(?P<attribute>\w+(?:\.\w+)*)\s*)?(?:\[.*\]\s*)?")
 
 
@@ -74,9 +74,8 @@ def scan(path: Sequence[str] | None) -> Discovery:
     for found in _everything(path, warnings):
         by_name.setdefault(found.name, []).append(found)
     candidates: list[Candidate] = []
-    for same_name in by_name.values():
-        if any(_may_have_plugins(found) for found in same_name):
-            candidates += _candidates(_the_one_that_counts(same_name, warnings))
+    for same_name in _by_name_inside(by_name.values()):
+        candidates += _candidates(_the_one_that_counts(same_name, warnings))
     return Discovery(tuple(candidates), tuple(warnings))
 
 
@@ -100,13 +99,22 @@ def _context(folders: Sequence[str]) -> importlib_metadata.DistributionFinder.Co
 
 
 def _on_path(folders: Iterable[str], warnings: list[str]) -> Iterator[_Found]:
-    for folder in dict.fromkeys(os.path.realpath(folder) for folder in folders):
+    for folder in dict.fromkeys(_real_folders(folders)):
         if os.path.isdir(folder) and not folder.lower().endswith(".egg"):  # noqa: PTH112 - the text is at hand
             yield from _in_folder(folder, warnings)
         else:
             find = importlib_metadata.MetadataPathFinder.find_distributions
             context = _context([folder])
             yield from _through_library(find, context, folder, warnings)
+
+
+def _real_folders(folders: Iterable[object]) -> Iterator[str]:
+    for folder in folders:
+        if isinstance(folder, str):  # Python itself imports from nothing else on its path
+            try:
+                yield os.path.realpath(folder)
+            except (OSError, ValueError):  # the working directory may be gone
+                continue
 
 
 def _in_folder(folder: str, warnings: list[str]) -> Iterator[_Found]:
@@ -198,7 +206,30 @@ def _may_have_plugins(found: _Found) -> bool:
         contents = found.entry_points()
     except Exception:  # noqa: BLE001 - what cannot be read may be a plugin's: it is read again, and reported, later
         return True
-    return contents is not None and (GROUP.encode() in contents or len(contents) > _LARGEST_FILE)
+    return contents is not None and (
+        GROUP.encode() in contents
+        or len(contents) > _LARGEST_FILE
+        or any(GROUP.encode(encoding) in contents for encoding in ("utf-16-le", "utf-16-be"))
+    )
+
+
+def _by_name_inside(groups: Iterable[list[_Found]]) -> Iterable[list[_Found]]:
+    """Group anew, by the names that their metadata gives, the distributions that may have plugins."""
+    by_name: dict[str, list[_Found]] = {}
+    for group in groups:
+        if any(_may_have_plugins(found) for found in group):
+            for found in group:
+                identified = _identified(found)
+                by_name.setdefault(identified.name, []).append(identified)
+    return by_name.values()
+
+
+def _identified(found: _Found) -> _Found:
+    try:
+        name, version = _name_and_version_inside(found.metadata())
+    except Exception:  # noqa: BLE001 - reported when its entry points are read, if it counts
+        return found
+    return replace(found, name=name, version=version or found.version)
 
 
 def _the_one_that_counts(same_name: list[_Found], warnings: list[str]) -> _Found:
@@ -208,7 +239,7 @@ def _the_one_that_counts(same_name: list[_Found], warnings: list[str]) -> _Found
     chosen = max(beside, key=_newness)
     warnings.extend(
         f"{found.name} is installed twice in {found.path_entry}: version {chosen.version} counts, and version "
-        f"{found.version} is stale. Delete {found.place}, or install the distribution anew"
+        f"{found.version or 'unknown'} is stale. Delete {found.place}, or install the distribution anew"
         for found in beside
         if found is not chosen
     )
