@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from fastsoy_events import _declare, _discover, _load, _order
+from fastsoy_events import _claim, _declare, _discover, _load, _order, _select
 from fastsoy_events._dispatch import Dispatcher
 from fastsoy_events._model import Handler, LoadReport, Plan, Plugin, Roster
 from fastsoy_events.errors import AlreadyLoadedError, EventNameWarning, PluginError, PluginLoadError
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     import pluggy
 
-    from fastsoy_events._load import Arguments, Selection
     from fastsoy_events._model import Candidate, Declaration, Execution
+    from fastsoy_events._select import Arguments, Selection
 
 _Declared: TypeAlias = "tuple[Declaration, _Watched]"
 F = TypeVar("F", bound="Callable[..., object]")
@@ -60,7 +60,7 @@ class _State:
     plans: dict[str, Plan | None] = field(default_factory=dict)
     roster: Roster = field(default_factory=Roster)
     manager: pluggy.PluginManager = field(default_factory=_load.new_manager)
-    arguments: _load.Arguments | None = None
+    arguments: _select.Arguments | None = None
     report: LoadReport | None = None
     outer: _State | None = None
     has_ended: bool = False
@@ -364,7 +364,7 @@ class PluginBus(EventBus):
             >>> report.failures
             ()
         """
-        arguments = _load.Arguments.of(path, order, allowed, disabled, strict=strict)
+        arguments = _select.Arguments.of(path, order, allowed, disabled, strict=strict)
         with self._loading_lock:
             if self._is_loading:
                 raise AlreadyLoadedError(
@@ -373,7 +373,7 @@ class PluginBus(EventBus):
             state = self._state
             if state.report is None:
                 return self._load(arguments)
-            if arguments not in (_load.Arguments(), state.arguments):
+            if arguments not in (_select.Arguments(), state.arguments):
                 raise AlreadyLoadedError(
                     f"load_plugins() was called before, with {state.arguments}, and cannot be called again with "
                     f"{arguments}. Call it once with arguments; later calls without any return its report"
@@ -389,16 +389,20 @@ class PluginBus(EventBus):
             []
         """
         with self._lock:
-            by_plugin: dict[str, list[Handler]] = {}
-            for handler in self.handlers():
-                by_plugin.setdefault(f"{handler.distribution}:{handler.plugin}", []).append(handler)
+            self._settle()
+            roster = self._state.roster
+            by_rank: dict[int, list[Handler]] = {}
+            for event in sorted(self._state.declarations):
+                places = self._placed(event)
+                for (rank, _), handler in zip(places, _order.described(places, roster), strict=True):
+                    by_rank.setdefault(rank, []).append(handler)
             return tuple(
-                replace(plugin, handlers=tuple(by_plugin.get(plugin.id, ()))) for plugin in self._state.roster.plugins
+                replace(plugin, handlers=tuple(by_rank.get(rank, ()))) for rank, plugin in enumerate(roster.plugins)
             )
 
     def _load(self, arguments: Arguments) -> LoadReport:
         found = _discover.scan(arguments.path)
-        selection = _load.select(_order.in_plugin_order(found.candidates, arguments.order), arguments, os.environ)
+        selection = _select.select(_order.in_plugin_order(found.candidates, arguments.order), arguments, os.environ)
         manager = _load.new_manager(self._hookspecs)
         self._is_loading = True
         try:
@@ -416,10 +420,13 @@ class PluginBus(EventBus):
         """Give the plugins' modules to them before any is imported, so that no handler takes part too early."""
         with self._lock:
             state = self._state
-            state.roster = _load.roster(candidates)
-            for file, modules in _load.files(candidates).items():
+            state.roster = _claim.roster(candidates)
+            for file, modules in _claim.files(candidates).items():
                 names = state.files.setdefault(file, [])
-                names += [module for module in modules if module not in names]
+                new = [module for module in modules if module not in names]
+                names += new
+                if new:
+                    self._prefer_one_name(file, names)
             self._apply_roster()
 
     def _admit(self, plugins: tuple[Plugin, ...]) -> None:
@@ -490,7 +497,7 @@ def discover(path: Sequence[str | os.PathLike[str]] | None = None) -> tuple[Plug
         >>> discover(path=[])
         ()
     """
-    found = _discover.scan(_load.Arguments.of(path, (), None, (), strict=False).path)
+    found = _discover.scan(_select.Arguments.of(path, (), None, (), strict=False).path)
     plugins = tuple(candidate.plugin for candidate in _order.in_plugin_order(found.candidates, ()))
     for plugin in plugins:
         if plugin.error is not None:

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -47,16 +48,14 @@ class Discovery:
 class _Found:
     """One installed distribution: where it lies, what its folder's name says, and how to read it.
 
-    `entry_points` and `metadata` return the contents of the file, None where there is none, and raise what reading it
-    raises.
+    `read` returns the contents of one of its files, None where there is none, and raises what reading it raises.
     """
 
     path_entry: str
     place: str
     name: str
     version: str
-    entry_points: Callable[[], bytes | None]
-    metadata: Callable[[], bytes | None]
+    read: Callable[[str], bytes | None]
 
 
 class _UnreadableError(Exception):
@@ -133,8 +132,7 @@ def _in_folder(folder: str, warnings: list[str]) -> Iterator[_Found]:
                 place=place,
                 name=name,
                 version=version,
-                entry_points=_reader(f"{place}{os.sep}entry_points.txt"),
-                metadata=_reader(f"{place}{os.sep}METADATA"),
+                read=partial(_read, place),
             )
         elif low.endswith(".egg-info"):
             yield _from_library(importlib_metadata.Distribution.at(Path(place)), folder, place, child)
@@ -158,17 +156,15 @@ def _through_library(
 def _from_library(distribution: importlib_metadata.Distribution, path_entry: str, place: str, folder: str) -> _Found:
     read_text = cast("Callable[[str], str | None]", distribution.read_text)  # pyright: ignore[reportUnknownMemberType]
 
-    def read(*files: str) -> bytes | None:
-        texts = (read_text(file) for file in files)
+    def read(file: str) -> bytes | None:
+        # An old .egg-info is a file itself: the empty name.
+        texts = (read_text(each) for each in (("METADATA", "PKG-INFO", "") if file == "METADATA" else (file,)))
         return next((text.encode() for text in texts if text is not None), None)
-
-    def metadata() -> bytes | None:
-        return read("METADATA", "PKG-INFO", "")  # an old .egg-info is a file itself: the empty name
 
     name, version = _name_and_version(folder)
     if not folder.lower().endswith((".dist-info", ".egg-info")):
         try:
-            name, version = _name_and_version_inside(metadata())
+            name, version = _name_and_version_inside(read("METADATA"))
         except Exception:  # noqa: BLE001 - reported when its entry points are read, if they matter
             name, version = canonical_name(folder), ""
     return _Found(
@@ -176,8 +172,7 @@ def _from_library(distribution: importlib_metadata.Distribution, path_entry: str
         place=place,
         name=name,
         version=version,
-        entry_points=lambda: read("entry_points.txt"),
-        metadata=metadata,
+        read=read,
     )
 
 
@@ -187,15 +182,12 @@ def _name_and_version(folder: str) -> tuple[str, str]:
     return (canonical_name(match["name"]), match["version"]) if match else (canonical_name(stem), "")
 
 
-def _reader(file: str) -> Callable[[], bytes | None]:
-    def read() -> bytes | None:
-        try:
-            with open(file, "rb", buffering=0) as stream:  # noqa: PTH123 - making a Path costs more than opening it
-                return stream.read(_LARGEST_FILE + 1)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
-    return read
+def _read(place: str, file: str) -> bytes | None:
+    try:
+        with open(f"{place}{os.sep}{file}", "rb", buffering=0) as stream:  # noqa: PTH123 - a Path costs more than the open
+            return stream.read(_LARGEST_FILE + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 # Which of several counts
@@ -203,7 +195,7 @@ def _reader(file: str) -> Callable[[], bytes | None]:
 
 def _may_have_plugins(found: _Found) -> bool:
     try:
-        contents = found.entry_points()
+        contents = found.read("entry_points.txt")
     except Exception:  # noqa: BLE001 - what cannot be read may be a plugin's: it is read again, and reported, later
         return True
     return contents is not None and (
@@ -226,7 +218,7 @@ def _by_name_inside(groups: Iterable[list[_Found]]) -> Iterable[list[_Found]]:
 
 def _identified(found: _Found) -> _Found:
     try:
-        name, version = _name_and_version_inside(found.metadata())
+        name, version = _name_and_version_inside(found.read("METADATA"))
     except Exception:  # noqa: BLE001 - reported when its entry points are read, if it counts
         return found
     return replace(found, name=name, version=version or found.version)
@@ -248,7 +240,7 @@ def _the_one_that_counts(same_name: list[_Found], warnings: list[str]) -> _Found
 
 def _has_metadata(found: _Found) -> bool:
     try:
-        return found.metadata() is not None
+        return found.read("METADATA") is not None
     except Exception:  # noqa: BLE001 - it is there; that it cannot be read is reported later
         return True
 
@@ -269,20 +261,36 @@ def _candidates(found: _Found) -> list[Candidate]:
         lines = list(_lines_of_group(_text_of_entry_points(found)))
         if not lines:
             return []
-        name, version = _name_and_version_inside(found.metadata())
-    except _UnreadableError as error:
-        return [_broken(found.name, found.version, f"{error}, in {found.place}. Install the distribution anew")]
+        name, version = _name_and_version_inside(found.read("METADATA"))
     except Exception as error:  # noqa: BLE001 - files may be unreadable in any way
-        return [_broken(found.name, found.version, f"{found.place} cannot be read: {error!r}")]
-    candidates: dict[tuple[str, str], Candidate] = {}
-    for line in lines:
-        candidate = _candidate(line, name, version)
-        candidates.setdefault((candidate.plugin.name, line), candidate)
-    return _without_rivals(list(candidates.values()))
+        reason = f"{error}. Install the distribution anew" if isinstance(error, _UnreadableError) else repr(error)
+        broken = _broken(found.name, found.version, f"{found.place} cannot be read: {reason}")
+        return [replace(broken, installed=_installed(found))]
+    candidates = [_candidate(line, name, version) for line in dict.fromkeys(lines)]
+    return [
+        candidate if candidate.plugin.status == "discovered" else replace(candidate, installed=_installed(found))
+        for candidate in _without_rivals(candidates)
+    ]
+
+
+def _installed(found: _Found) -> tuple[str, ...]:
+    """Return the names of the outermost packages and modules that a distribution's RECORD lists."""
+    try:
+        lines = (found.read("RECORD") or b"").decode(errors="replace").splitlines()
+    except Exception:  # noqa: BLE001 - the distribution is reported as broken already
+        return ()
+    files = [line.partition(",")[0].split("/") for line in lines if line.partition(",")[0].endswith(".py")]
+    packages = {tuple(file[:-1]) for file in files if file[-1] == "__init__.py"}
+    modules: dict[str, None] = {}
+    for file in files:
+        name = [*file[:-1], file[-1].removesuffix(".py")]
+        depths = [depth for depth in range(1, len(file)) if tuple(file[:depth]) in packages]
+        modules[".".join(name[: depths[0]] if depths else name)] = None
+    return tuple(modules)
 
 
 def _text_of_entry_points(found: _Found) -> str:
-    contents = found.entry_points() or b""
+    contents = found.read("entry_points.txt") or b""
     if len(contents) > _LARGEST_FILE:
         raise _UnreadableError(f"entry_points.txt is larger than {_LARGEST_FILE} bytes")
     try:

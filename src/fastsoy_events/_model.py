@@ -303,10 +303,12 @@ class Candidate:
     Args:
         plugin: the plugin, with the status `discovered`, or `failed` where its metadata is broken.
         attribute: what follows the colon of the entry point; empty where nothing does.
+        installed: the modules that its distribution installed, where the entry point is too broken to name one.
     """
 
     plugin: Plugin
     attribute: str = ""
+    installed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

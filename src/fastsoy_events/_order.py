@@ -75,11 +75,14 @@ def placed(declarations: Iterable[Declaration], roster: Roster, without: Collect
         without: modules whose handlers do not count.
     """
 
-    def key(place: Placed) -> tuple[int, bool, str]:
+    def within(rank: int, module: str) -> tuple[int, bool, str]:
+        return (HOST, False, "") if rank == HOST else (rank, module != roster.plugins[rank].module, module)
+
+    def key(place: Placed) -> tuple[tuple[int, bool, str], tuple[int, bool, str]]:
         rank, declaration = place
-        if rank == HOST:
-            return rank, False, ""
-        return rank, declaration.module != roster.plugins[rank].module, declaration.module
+        # What other modules declared for this one comes in their order, not in that of their imports.
+        declared_in = declaration.declared_in if rank != HOST else ""
+        return within(rank, declaration.module), within(owner(declared_in, roster), declared_in)
 
     ranked = (
         (owner(declaration.module, roster), declaration)

@@ -1,0 +1,132 @@
+"""Select: which candidates may be imported, by the host's arguments and the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from fastsoy_events._model import canonical_name
+from fastsoy_events.errors import UnknownPluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from fastsoy_events._model import Candidate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """What `load_plugins` was called with, in one form so that two calls can be compared."""
+
+    path: tuple[str, ...] | None = None
+    order: tuple[str, ...] = ()
+    allowed: frozenset[str] | None = None
+    disabled: frozenset[str] = frozenset()
+    strict: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        path: Sequence[str | os.PathLike[str]] | None,
+        order: Sequence[str],
+        allowed: Collection[str] | None,
+        disabled: Collection[str],
+        *,
+        strict: bool,
+    ) -> Arguments:
+        """Check and normalise the arguments.
+
+        Raises:
+            TypeError: where one value stands for several, or a set for a sequence.
+        """
+        for argument, value in {"path": path, "order": order, "allowed": allowed, "disabled": disabled}.items():
+            if isinstance(value, str | bytes | os.PathLike):
+                raise TypeError(f"{argument} takes several values: write {argument}=[{value!r}]")
+        if isinstance(order, set | frozenset):
+            raise TypeError(f"order takes a sequence, for a set has no order: write order={sorted(order)}")
+        return cls(
+            path=None if path is None else tuple(os.path.abspath(folder) for folder in path),  # noqa: PTH100 - sys.path holds texts
+            order=tuple(order),
+            allowed=None if allowed is None else frozenset(allowed),
+            disabled=frozenset(disabled),
+            strict=strict,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which candidates may be imported.
+
+    Args:
+        candidates: in plugin order, with the status `disabled` or `blocked` where that holds.
+        warnings: one for each blocked distribution.
+        unknown: one for each name that fits nothing found.
+    """
+
+    candidates: tuple[Candidate, ...]
+    warnings: tuple[str, ...]
+    unknown: tuple[UnknownPluginError, ...]
+
+
+def select(candidates: Sequence[Candidate], arguments: Arguments, environment: Mapping[str, str]) -> Selection:
+    """Apply `allowed` and `disabled`, and the environment variables that narrow them.
+
+    Args:
+        candidates: in plugin order.
+        arguments: of the call.
+        environment: where `FASTSOY_EVENTS_ALLOWED` and `FASTSOY_EVENTS_DISABLED` may stand.
+    """
+    names = {
+        "order": set(arguments.order),
+        "allowed": set(arguments.allowed or ()),
+        "disabled": set(arguments.disabled),
+        "FASTSOY_EVENTS_ALLOWED": _names_in(environment, "FASTSOY_EVENTS_ALLOWED"),
+        "FASTSOY_EVENTS_DISABLED": _names_in(environment, "FASTSOY_EVENTS_DISABLED"),
+    }
+    allowed = [names["allowed"]] if arguments.allowed is not None else []
+    if "FASTSOY_EVENTS_ALLOWED" in environment:
+        allowed.append(names["FASTSOY_EVENTS_ALLOWED"])
+    disabled = names["disabled"] | names["FASTSOY_EVENTS_DISABLED"]
+    chosen = [_narrowed(candidate, allowed, disabled) for candidate in candidates]
+    blocked = dict.fromkeys(each.plugin.distribution for each in chosen if each.plugin.status == "blocked")
+    return Selection(
+        candidates=tuple(chosen),
+        warnings=tuple(
+            f"Plugins of {name} are blocked: they are installed, but {name} is not among the allowed distributions. "
+            "Allow it or uninstall it"
+            for name in blocked
+        ),
+        unknown=tuple(_unknown(names, candidates)),
+    )
+
+
+def _names_in(environment: Mapping[str, str], variable: str) -> set[str]:
+    return {name for text in environment.get(variable, "").split(",") if (name := text.strip())}
+
+
+def _narrowed(candidate: Candidate, allowed: Sequence[Collection[str]], disabled: Collection[str]) -> Candidate:
+    plugin = candidate.plugin
+    if any(plugin.goes_by(name) for name in disabled):
+        return replace(candidate, plugin=replace(plugin, status="disabled", error=None))
+    if any(plugin.distribution not in map(canonical_name, names) for names in allowed):
+        return replace(candidate, plugin=replace(plugin, status="blocked", error=None))
+    return candidate
+
+
+def _unknown(names: Mapping[str, Collection[str]], candidates: Sequence[Candidate]) -> Iterator[UnknownPluginError]:
+    plugins = [candidate.plugin for candidate in candidates]
+    distributions = {plugin.distribution for plugin in plugins}
+    for where, given in names.items():
+        only_distributions = "allowed" in where.lower()
+        known = distributions if only_distributions else distributions | {plugin.name for plugin in plugins}
+        for name in sorted(given):
+            if canonical_name(name) in distributions:
+                continue
+            if not only_distributions and any(plugin.goes_by(name) for plugin in plugins):
+                continue
+            nearest = get_close_matches(name, sorted(known), n=1)
+            kind = "distribution" if only_distributions else "plugin or distribution"
+            hint = f"Did you mean {nearest[0]!r}?" if nearest else f"Found: {', '.join(sorted(known)) or 'none'}."
+            yield UnknownPluginError(f"{where} names {name!r}, but no {kind} of that name was found. {hint}", name=name)
