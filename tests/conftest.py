@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fastsoy_events import EventBus, bus
+# Before any test: what is first imported while a test runs is forgotten after it, and would then exist twice.
+from fastsoy_events import EventBus, _claim, _discover, _load, _report, _select, bus
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
+STAGES = (_claim, _discover, _load, _report, _select)
 GROUP = "fastsoy.event_handlers"
 
 

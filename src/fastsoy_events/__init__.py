@@ -3,9 +3,11 @@
 Importing this package scans and loads nothing: `load_plugins()` does, when the host starts.
 """
 
-from fastsoy_events._bus import EventBus, PluginBus, discover
-from fastsoy_events._load import hookimpl, hookspec
+from typing import TYPE_CHECKING
+
+from fastsoy_events._bus import EventBus
 from fastsoy_events._model import Failures, Handler, HandlerFailure, LoadReport, Plugin
+from fastsoy_events._plugin_bus import PluginBus, discover
 from fastsoy_events.errors import (
     AlreadyLoadedError,
     EmitDepthError,
@@ -17,6 +19,9 @@ from fastsoy_events.errors import (
     RegistrationError,
     UnknownPluginError,
 )
+
+if TYPE_CHECKING:
+    from fastsoy_events._load import hookimpl, hookspec
 
 __all__ = [
     "AlreadyLoadedError",
@@ -52,3 +57,12 @@ emit = bus.emit
 handlers = bus.handlers
 load_plugins = bus.load_plugins
 plugins = bus.plugins
+
+
+def __getattr__(name: str) -> object:
+    """Import pluggy's markers when they are first asked for: an application without hooks never pays for them."""
+    if name in {"hookimpl", "hookspec"}:
+        from fastsoy_events import _load
+
+        return getattr(_load, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,40 +1,35 @@
-"""The bus: the only mutable state, and the only place where the stages meet."""
+"""The bus: the only mutable state. Here declarations meet their order and dispatch; `_plugin_bus` adds the plugins."""
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
 import warnings
 import weakref
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
-from fastsoy_events import _claim, _declare, _discover, _load, _order, _select
+from fastsoy_events import _declare, _order
 from fastsoy_events._dispatch import Dispatcher
-from fastsoy_events._model import Handler, LoadReport, Plan, Plugin, Roster
-from fastsoy_events.errors import AlreadyLoadedError, EventNameWarning, PluginError, PluginLoadError
+from fastsoy_events._model import Roster
+from fastsoy_events.errors import EventNameWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Hashable, Iterator, Sequence
-    from types import ModuleType
+    from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 
     import pluggy
 
-    from fastsoy_events._model import Candidate, Declaration, Execution
-    from fastsoy_events._select import Arguments, Selection
+    from fastsoy_events._model import Declaration, Execution, Handler, LoadReport, Plan
+    from fastsoy_events._select import Arguments
 
-_Declared: TypeAlias = "tuple[Declaration, _Watched]"
+Declared: TypeAlias = "tuple[Declaration, Watched]"
 F = TypeVar("F", bound="Callable[..., object]")
-
-logger = logging.getLogger("fastsoy_events")
 
 
 @dataclass(frozen=True, slots=True)
-class _Watched:
+class Watched:
     """The latest known execution of a module that declares, and its `__spec__`, which dies when it executes again."""
 
     execution: Execution
@@ -49,20 +44,20 @@ class _Watched:
 
 
 @dataclass(slots=True)
-class _State:
+class State:
     """All that a bus knows; `isolated()` sets it aside whole."""
 
     declarations: dict[str, dict[Hashable, Declaration]] = field(default_factory=dict)
-    executions: dict[str, _Watched] = field(default_factory=dict)
+    executions: dict[str, Watched] = field(default_factory=dict)
     executed_again: deque[str] = field(default_factory=deque)
     files: dict[str, list[str]] = field(default_factory=dict)
     shadowed: frozenset[str] = frozenset()
     plans: dict[str, Plan | None] = field(default_factory=dict)
     roster: Roster = field(default_factory=Roster)
-    manager: pluggy.PluginManager = field(default_factory=_load.new_manager)
-    arguments: _select.Arguments | None = None
+    manager: pluggy.PluginManager | None = None
+    arguments: Arguments | None = None
     report: LoadReport | None = None
-    outer: _State | None = None
+    outer: State | None = None
     has_ended: bool = False
 
     def forget_plans(self) -> None:
@@ -87,10 +82,10 @@ class EventBus(Dispatcher):
 
     def __init__(self) -> None:
         self._lock = RLock()
-        self._left: dict[tuple[str, Hashable], _Declared] = {}
-        self._use(_State())
+        self._left: dict[tuple[str, Hashable], Declared] = {}
+        self._use(State())
 
-    def _use(self, state: _State) -> None:
+    def _use(self, state: State) -> None:
         self._state = state
         self._plans = state.plans
 
@@ -145,7 +140,7 @@ class EventBus(Dispatcher):
             return tuple(handler for name in names for handler in self._described(name))
 
     @contextmanager
-    def isolated(self) -> Generator[EventBus]:
+    def isolated(self) -> Generator[Self]:
         """Empty the bus for the length of a `with` block, and restore it afterwards; for tests.
 
         It is one bus for all threads, so all of them see it empty. Hook specifications stay. In the block,
@@ -161,22 +156,19 @@ class EventBus(Dispatcher):
             ()
         """
         with self._lock:
-            inner = self._inner_state(self._state)
+            inner = State(outer=self._state)
             self._use(inner)
         try:
             yield self
         finally:
             with self._lock:
                 self._left.update(
-                    ((each[0].event, _declare.identity(each[0].function)), each)
-                    for each in _declared(inner)
+                    ((each[0].event, each[0].key), each)
+                    for each in declared_in(inner)
                     if _order.owner(each[0].module, inner.roster) != _order.HOST
                 )
                 inner.has_ended = True
                 self._use(_still_in_use(self._state))
-
-    def _inner_state(self, outer: _State) -> _State:
-        return _State(outer=outer)
 
     # Declarations. All of these hold the lock.
 
@@ -189,7 +181,7 @@ class EventBus(Dispatcher):
             if execution.spec is None or known.spec is None or known.spec() is execution.spec:
                 return
             self._forget(execution.module)
-        state.executions[execution.module] = _Watched(execution, _watch(execution, state))
+        state.executions[execution.module] = Watched(execution, _watch(execution, state))
         if execution.file:
             names = state.files.setdefault(execution.file, [])
             if execution.module not in names:
@@ -198,14 +190,14 @@ class EventBus(Dispatcher):
 
     def _prefer_one_name(self, file: str, names: Sequence[str]) -> None:
         if len(names) > 1:
+            from fastsoy_events import _report  # here, since logging takes longer to import than all of the bus
+
             state = self._state
             state.shadowed = _order.shadowed(state.files, state.roster)
             state.forget_plans()
-            logger.warning(
-                "%s is imported under several names, %s: its handlers count once, under its plugin's own name if it "
-                "has one, else under the first. Import it by one name only",
-                file,
-                " and ".join(names),
+            _report.warning(
+                f"{file} is imported under several names, {' and '.join(names)}: its handlers count once, under its "
+                "plugin's own name if it has one, else under the first. Import it by one name only"
             )
 
     def _settle(self) -> None:
@@ -230,7 +222,7 @@ class EventBus(Dispatcher):
 
     def _add(self, declaration: Declaration) -> None:
         declared = self._state.declarations.setdefault(declaration.event, {})
-        declared.setdefault(_declare.identity(declaration.function), declaration)
+        declared.setdefault(declaration.key, declaration)
         self._state.plans[declaration.event] = None
 
     # Plans
@@ -254,14 +246,14 @@ class EventBus(Dispatcher):
         return _order.described(self._placed(event), self._state.roster)
 
 
-def _still_in_use(state: _State) -> _State:
+def _still_in_use(state: State) -> State:
     """Return the innermost state that has not ended: blocks in several threads may overlap."""
     while state.has_ended and state.outer is not None:
         state = state.outer
     return state
 
 
-def _watch(execution: Execution, state: _State) -> weakref.ref[Any] | None:
+def _watch(execution: Execution, state: State) -> weakref.ref[Any] | None:
     """Learn when a module executes again, even if it declares nothing then: its old `__spec__` dies."""
     if execution.spec is None:
         return None
@@ -273,235 +265,7 @@ def _watch(execution: Execution, state: _State) -> weakref.ref[Any] | None:
     return weakref.ref(execution.spec, again)
 
 
-def _declared(state: _State) -> Iterator[_Declared]:
+def declared_in(state: State) -> Iterator[Declared]:
     for declared in state.declarations.values():
         for declaration in declared.values():
             yield declaration, state.executions[declaration.declared_in]
-
-
-class PluginBus(EventBus):
-    """The bus on which plugins declare: there is one, `fastsoy_events.bus`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._loading_lock = RLock()
-        self._is_loading = False
-        self._hookspecs: list[ModuleType | type] = []
-
-    # Hooks
-
-    @property
-    def hook(self) -> pluggy.HookRelay:
-        """The hooks of the loaded plugins: `bus.hook.name(argument=...)` calls them in plugin order.
-
-        Example:
-            >>> from fastsoy_events import bus
-            >>> bus.hook
-            <pluggy._hooks.HookRelay object at ...>
-        """
-        return self._state.manager.hook
-
-    def add_hookspecs(self, module: ModuleType | type) -> None:
-        """Add the host's own hook specifications; do so before `load_plugins()`.
-
-        Args:
-            module: a module or class with functions marked by `fastsoy_events.hookspec`.
-
-        Raises:
-            ValueError: when it has none.
-            pluggy.PluginValidationError: when a plugin is already loaded whose implementation does not fit.
-
-        Example:
-            >>> from fastsoy_events import bus, hookspec
-            >>> class MenuHooks:
-            ...     @hookspec
-            ...     def menu_entries(self):
-            ...         "Return the plugin's menu entries."
-            >>> bus.add_hookspecs(MenuHooks)
-            >>> bus.hook.menu_entries()
-            []
-        """
-        with self._lock:
-            if module not in self._hookspecs:
-                self._state.manager.add_hookspecs(module)
-                self._hookspecs.append(module)
-
-    # Plugins
-
-    def load_plugins(
-        self,
-        *,
-        path: Sequence[str | os.PathLike[str]] | None = None,
-        order: Sequence[str] = (),
-        allowed: Collection[str] | None = None,
-        disabled: Collection[str] = (),
-        strict: bool = False,
-    ) -> LoadReport:
-        """Find the plugins that are installed, import their modules, and let their handlers take part.
-
-        A plugin that cannot be found or imported is logged, and loading goes on. Called again without arguments, or
-        with the same ones, it returns the first report.
-
-        Args:
-            path: folders to look in instead of `sys.path`; they are put first on it while loading.
-            order: plugins or distributions that go first, in this sequence.
-            allowed: the distributions that may be imported; None for all. The environment variable
-                `FASTSOY_EVENTS_ALLOWED`, names with commas between them, narrows it further.
-            disabled: plugins or distributions that are not imported; `FASTSOY_EVENTS_DISABLED` adds to them.
-            strict: raise when anything failed, after every plugin was tried.
-
-        Returns:
-            What was found, what failed, and the fingerprint of the order.
-
-        Raises:
-            PluginLoadError: with `strict`, every failure in one group.
-            AlreadyLoadedError: when called again with other arguments, or by a plugin while it is imported.
-            TypeError: where one name stands for a collection of names.
-
-        Example:
-            >>> from fastsoy_events import load_plugins
-            >>> report = load_plugins()
-            >>> report.failures
-            ()
-        """
-        arguments = _select.Arguments.of(path, order, allowed, disabled, strict=strict)
-        with self._loading_lock:
-            if self._is_loading:
-                raise AlreadyLoadedError(
-                    "load_plugins() was called by a module that it is importing. Call it once, from the host's start-up"
-                )
-            state = self._state
-            if state.report is None:
-                return self._load(arguments)
-            if arguments not in (_select.Arguments(), state.arguments):
-                raise AlreadyLoadedError(
-                    f"load_plugins() was called before, with {state.arguments}, and cannot be called again with "
-                    f"{arguments}. Call it once with arguments; later calls without any return its report"
-                )
-            return state.report
-
-    def plugins(self) -> tuple[Plugin, ...]:
-        """List the plugins that `load_plugins()` found, in plugin order, with their handlers.
-
-        Example:
-            >>> from fastsoy_events import plugins
-            >>> [plugin.name for plugin in plugins() if plugin.status == "failed"]
-            []
-        """
-        with self._lock:
-            self._settle()
-            roster = self._state.roster
-            by_rank: dict[int, list[Handler]] = {}
-            for event in sorted(self._state.declarations):
-                places = self._placed(event)
-                for (rank, _), handler in zip(places, _order.described(places, roster), strict=True):
-                    by_rank.setdefault(rank, []).append(handler)
-            return tuple(
-                replace(plugin, handlers=tuple(by_rank.get(rank, ()))) for rank, plugin in enumerate(roster.plugins)
-            )
-
-    def _load(self, arguments: Arguments) -> LoadReport:
-        found = _discover.scan(arguments.path)
-        selection = _select.select(_order.in_plugin_order(found.candidates, arguments.order), arguments, os.environ)
-        manager = _load.new_manager(self._hookspecs)
-        self._is_loading = True
-        try:
-            with _load.folders_first(arguments.path):
-                self._expect(selection.candidates)
-                loaded = _load.load(selection.candidates, manager)
-        finally:
-            self._is_loading = False
-        self._state.manager = manager
-        self._state.arguments = arguments
-        self._admit(loaded.plugins)
-        return self._reported(selection, [*found.warnings, *selection.warnings, *loaded.warnings], arguments)
-
-    def _expect(self, candidates: Sequence[Candidate]) -> None:
-        """Give the plugins' modules to them before any is imported, so that no handler takes part too early."""
-        with self._lock:
-            state = self._state
-            state.roster = _claim.roster(candidates)
-            for file, modules in _claim.files(candidates).items():
-                names = state.files.setdefault(file, [])
-                new = [module for module in modules if module not in names]
-                names += new
-                if new:
-                    self._prefer_one_name(file, names)
-            self._apply_roster()
-
-    def _admit(self, plugins: tuple[Plugin, ...]) -> None:
-        with self._lock:
-            self._state.roster = Roster(plugins, self._state.roster.claims)
-            self._take_in_earlier()
-            self._apply_roster()
-
-    def _apply_roster(self) -> None:
-        state = self._state
-        state.shadowed = _order.shadowed(state.files, state.roster)
-        state.forget_plans()
-
-    def _reported(self, selection: Selection, remarks: list[str], arguments: Arguments) -> LoadReport:
-        failures: list[PluginError] = [plugin.error for plugin in self._state.roster.plugins if plugin.error]
-        for failure in failures:
-            logger.error("%s", failure, exc_info=failure.__cause__)
-        remarks += [] if arguments.strict else [str(error) for error in selection.unknown]
-        for remark in remarks:
-            logger.warning("%s", remark)
-        report = LoadReport(
-            plugins=self.plugins(),
-            failures=tuple(failures),
-            fingerprint=_order.fingerprint(self.handlers()),
-            warnings=tuple(remarks),
-        )
-        if arguments.strict and (failures or selection.unknown):
-            error = PluginLoadError("plugins could not be loaded", [*failures, *selection.unknown])
-            error.report = report
-            raise error
-        self._state.report = report
-        return report
-
-    # What modules declared that were imported while the bus had another state
-
-    def _inner_state(self, outer: _State) -> _State:
-        return _State(outer=outer, manager=_load.new_manager(self._hookspecs))
-
-    def _take_in_earlier(self) -> None:
-        """Let the plugins' modules take part that were imported before, and so did not declare anew."""
-        for declaration, watched in list(self._earlier()):
-            if watched.is_in_force() and _order.owner(declaration.module, self._state.roster) != _order.HOST:
-                self._note(watched.execution)
-                self._add(declaration)
-
-    def _earlier(self) -> Iterator[_Declared]:
-        outer = self._state.outer
-        while outer is not None:
-            yield from _declared(outer)
-            outer = outer.outer
-        yield from self._left.values()
-
-
-def discover(path: Sequence[str | os.PathLike[str]] | None = None) -> tuple[Plugin, ...]:
-    """Find the plugins that are installed, without importing any.
-
-    Args:
-        path: folders to look in; None for `sys.path`.
-
-    Returns:
-        The plugins in plugin order, with the status `discovered`, or `failed`, and logged, where metadata is broken.
-
-    Raises:
-        TypeError: where one folder stands for a collection of folders.
-
-    Example:
-        >>> from fastsoy_events import discover
-        >>> discover(path=[])
-        ()
-    """
-    found = _discover.scan(_select.Arguments.of(path, (), None, (), strict=False).path)
-    plugins = tuple(candidate.plugin for candidate in _order.in_plugin_order(found.candidates, ()))
-    for plugin in plugins:
-        if plugin.error is not None:
-            logger.error("%s", plugin.error)
-    for warning in found.warnings:
-        logger.warning("%s", warning)
-    return plugins

@@ -95,7 +95,10 @@ def _as_imported(name: str) -> _Located | None:
     spec = getattr(module, "__spec__", None)
     if spec is None:
         return None
-    return _from_spec(spec, cast("Iterable[str] | None", getattr(module, "__path__", None)))
+    try:
+        return _from_spec(spec, cast("Iterable[str] | None", getattr(module, "__path__", None)))
+    except Exception:  # noqa: BLE001 - the path of a namespace cannot be read once its parent was taken out of sys.modules
+        return None
 
 
 def _by_finders(name: str, path: Sequence[str] | None) -> _Located | None:

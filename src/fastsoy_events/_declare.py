@@ -13,7 +13,7 @@ from fastsoy_events._model import Declaration, Execution
 from fastsoy_events.errors import RegistrationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
 _WORD = r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*"
 _CACHED = type(lru_cache(lambda: None))  # it passes its arguments on as they are
@@ -76,13 +76,6 @@ def declare(event: str, function: Callable[..., object], applied_in: FrameType) 
         location=_code(inspect.unwrap(cast("Any", called))) or f"{applied_in.f_code.co_filename}:{applied_in.f_lineno}",
     )
     return declaration, Execution(declaration.declared_in, namespace, _file(namespace))
-
-
-def identity(function: Callable[..., object]) -> Hashable:
-    """Return what makes a callable the same one again; a bound method is a new object at each access."""
-    if isinstance(function, MethodType):
-        return (id(function.__self__), id(function.__func__))
-    return function if type(function) is FunctionType else id(function)
 
 
 def _called(function: object) -> object:

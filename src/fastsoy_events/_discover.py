@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 GROUP = "fastsoy.event_handlers"
 
+_GROUP_IN_UTF8 = GROUP.encode()
+_GROUP_IN_UTF16 = b"\0".join(bytes([byte]) for byte in _GROUP_IN_UTF8)  # as some editors on Windows write files
 _LARGEST_FILE = 1 << 20  # bytes; a distribution with thousands of plugins needs less
 _FOLDER = re.compile(r"(?P<name>.+)-(?P<version>\d[^-]*)(?:-py\d.*)?")
 _TARGET = re.compile(r"(?P<module>\w+(?:\.\w+)*)\s*(?::\s*(?P<attribute>\w+(?:\.\w+)*)\s*)?(?:\[.*\]\s*)?")
@@ -199,9 +201,7 @@ def _may_have_plugins(found: _Found) -> bool:
     except Exception:  # noqa: BLE001 - what cannot be read may be a plugin's: it is read again, and reported, later
         return True
     return contents is not None and (
-        GROUP.encode() in contents
-        or len(contents) > _LARGEST_FILE
-        or any(GROUP.encode(encoding) in contents for encoding in ("utf-16-le", "utf-16-be"))
+        _GROUP_IN_UTF8 in contents or len(contents) > _LARGEST_FILE or _GROUP_IN_UTF16 in contents
     )
 
 
@@ -266,11 +266,10 @@ def _candidates(found: _Found) -> list[Candidate]:
         reason = f"{error}. Install the distribution anew" if isinstance(error, _UnreadableError) else repr(error)
         broken = _broken(found.name, found.version, f"{found.place} cannot be read: {reason}")
         return [replace(broken, installed=_installed(found))]
-    candidates = [_candidate(line, name, version) for line in dict.fromkeys(lines)]
-    return [
-        candidate if candidate.plugin.status == "discovered" else replace(candidate, installed=_installed(found))
-        for candidate in _without_rivals(candidates)
-    ]
+    candidates = _without_rivals([_candidate(line, name, version) for line in dict.fromkeys(lines)])
+    if any(candidate.plugin.status == "discovered" for candidate in candidates):
+        return candidates  # what the distribution installed may be theirs
+    return [replace(candidate, installed=_installed(found)) for candidate in candidates]
 
 
 def _installed(found: _Found) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ a dictionary that `handler(**payload)` makes.
 from __future__ import annotations
 
 import linecache
-import logging
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from fastsoy_events._model import Handler
-
-logger = logging.getLogger("fastsoy_events")
 
 NO_FAILURES = Failures()
 
@@ -83,15 +80,15 @@ class Dispatcher(ABC):
             return NO_FAILURES
         if plan is None:
             plan = self._plan(event)
-        if len(plan.steps) > _FEW:
+        if len(plan.functions) > _FEW:
             loop = _loops.get(tuple(payload)) or _loop_for(tuple(payload))
             if loop is not None:
                 return await loop(plan, **payload)
         failures: list[HandlerFailure] | None = None
-        for function, is_async in plan.steps:
+        for function in plan.functions:
             try:
                 result: Any = function(**payload)
-                if is_async or (result is not None and can_be_awaited(result)):
+                if result is not None and (type(result) is CoroutineType or can_be_awaited(result)):
                     await result
             except BaseException as error:
                 if passes(error):
@@ -106,7 +103,7 @@ def _refusal(event: object) -> TypeError:
 
 def can_be_awaited(result: object) -> bool:
     """Tell whether `await` takes what a handler returned."""
-    if isinstance(result, CoroutineType | Awaitable):
+    if isinstance(result, Awaitable):
         return True
     return isinstance(result, GeneratorType) and bool(result.gi_code.co_flags & CO_ITERABLE_COROUTINE)
 
@@ -116,10 +113,10 @@ def can_be_awaited(result: object) -> bool:
 _TEMPLATE = """\
 async def handlers_of({plan}, /{parameters}):
     {failures} = None
-    for {function}, {is_async} in {plan}.steps:
+    for {function} in {plan}.functions:
         try:
             {result} = {function}({arguments})
-            if {is_async} or ({result} is not None and {can_be_awaited}({result})):
+            if {result} is not None and ({type}({result}) is {CoroutineType} or {can_be_awaited}({result})):
                 await {result}
         except {BaseException} as {error}:
             if {passes}({error}):
@@ -142,16 +139,19 @@ def _loop_for(keywords: tuple[str, ...]) -> _Loop | None:
 
 def _can_be_parameter(keyword: str) -> bool:
     # Python would normalise a name beyond ASCII, and so rename the keyword.
-    return keyword.isascii() and keyword.isidentifier() and not iskeyword(keyword)
+    return keyword.isascii() and keyword.isidentifier() and not iskeyword(keyword) and keyword != "__debug__"
 
 
 def _made_loop(keywords: tuple[str, ...]) -> _Loop:
     """Write the loop's source and run it, as dataclasses do; the source shows in tracebacks."""
+    keywords = tuple(str.__str__(keyword) for keyword in keywords)  # a kind of text may have words of its own
     prefix = "_"
     while any(keyword.startswith(prefix) for keyword in keywords):
         prefix += "_"
-    names = ("plan", "failures", "function", "is_async", "result", "error")
+    names = ("plan", "failures", "function", "result", "error")
     values = {
+        "type": type,
+        "CoroutineType": CoroutineType,
         "BaseException": BaseException,
         "can_be_awaited": can_be_awaited,
         "passes": passes,
@@ -199,32 +199,13 @@ def noted(
     """Log one handler's failure, and add it to those of the emit."""
     if isinstance(error, RecursionError | EmitDepthError):
         error = _settled(error)
+    from fastsoy_events._report import handler_failed  # here, since logging takes longer to import than all of the bus
+
     handler = plan.describe(function)
-    _log(plan.event, handler, error)
+    handler_failed(plan.event, handler, error)
     failures = [] if failures is None else failures
     failures.append(HandlerFailure(plan.event, handler, error))
     return failures
-
-
-def _log(event: str, handler: Handler, error: BaseException) -> None:
-    """Log a failure at the place of its handler; `Logger.error` would search the stack for the place of its caller."""
-    if not logger.isEnabledFor(logging.ERROR):
-        return
-    file, _, line = handler.source.rpartition(":")
-    name = f"{handler.module}.{handler.qualname}"
-    extra = {"event": event, "handler": name, "plugin": handler.plugin, "distribution": handler.distribution}
-    record = logger.makeRecord(
-        logger.name,
-        logging.ERROR,
-        file,
-        int(line),
-        "Event handler error: %s / %s",
-        (event, name),
-        (type(error), error, error.__traceback__),
-        handler.qualname,
-        extra,
-    )
-    logger.handle(record)
 
 
 # Nested emits are not counted: that would cost every emit something. They are read from the stack, once it has run out.
@@ -284,10 +265,8 @@ def _shortened(error: EmitDepthError) -> EmitDepthError:
     """Cut the traceback off where the second emit begins: the rest repeats hundreds of times."""
     error.__context__ = None
     traceback = error.__traceback__
-    emits = 0
     while traceback is not None and traceback.tb_next is not None:
-        emits += _is_emit(traceback.tb_frame)
-        if emits and _is_emit(traceback.tb_next.tb_frame):
+        if _is_emit(traceback.tb_next.tb_frame):
             traceback.tb_next = None
         traceback = traceback.tb_next
     return error

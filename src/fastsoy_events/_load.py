@@ -72,35 +72,34 @@ def load(candidates: Sequence[Candidate], manager: pluggy.PluginManager) -> Load
     warnings: list[str] = []
     plugins: list[Plugin] = []
     modules: dict[int, ModuleType] = {}
-    first_of_module: dict[str, int] = {}
+    ranks: dict[str | int, int] = {}  # of the first plugin with a module, by its name and by its identity
     for rank, candidate in enumerate(candidates):
-        plugin = candidate.plugin
-        first = plugins[first_of_module[plugin.module]] if plugin.module in first_of_module else None
-        first_of_module.setdefault(plugin.module, rank)
-        if plugin.status != "discovered":
-            plugins.append(plugin)
-        elif first is not None:
-            plugins.append(_second(candidate, first, warnings))
-        else:
-            loaded, module = _imported(candidate)
-            plugins.append(loaded)
-            if module is not None:
+        plugin, module = candidate.plugin, None
+        first = ranks.setdefault(plugin.module, rank)
+        if plugin.status == "discovered":
+            if first == rank:
+                plugin, module = _imported(candidate)
+                first = ranks.setdefault(id(module), rank) if module else rank
+            if first != rank:
+                plugin = _second(candidate, plugins[first], modules.get(first), warnings)
+            elif module:
                 modules[rank] = module
+        plugins.append(plugin)
     for rank, module in reversed(modules.items()):  # pluggy calls what was registered last first
         plugins[rank] = _registered(plugins[rank], module, manager)
     warnings += _unknown_hooks(manager)
     return Loaded(tuple(plugins), tuple(warnings))
 
 
-def _second(candidate: Candidate, first: Plugin, warnings: list[str]) -> Plugin:
+def _second(candidate: Candidate, first: Plugin, module: ModuleType | None, warnings: list[str]) -> Plugin:
     """Settle a plugin whose module an earlier plugin has: it shares the earlier one's fate."""
     plugin = candidate.plugin
-    if first.status == "loaded":
+    if module is not None:
         warnings.append(
             f"{plugin.module} is named by two entry points, {first.id} and {plugin.id}: it is loaded "
             "once, and its handlers belong to the first. Remove one of the entry points"
         )
-        return _resolved(replace(plugin, status="loaded"), sys.modules[plugin.module], candidate.attribute)
+        return _resolved(replace(plugin, status="loaded"), module, candidate.attribute)
     return _failed(plugin, f"its module belongs to {first.id}, which comes first and is {first.status}", None)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import PurePath
-from traceback import format_exception_only
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from fastsoy_events.errors import HandlerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
     from types import CodeType
 
     from fastsoy_events.errors import PluginError
@@ -97,14 +96,13 @@ class Handler:
 
 
 def _inside_package(source: str, module: str) -> str:
-    file, _, line = source.rpartition(":")
-    path = PurePath(file)
-    module_path = PurePath(*module.split("."))
-    depth = 1
-    for ending in (module_path.with_suffix(".py"), module_path / "__init__.py"):
-        if path.parts[-len(ending.parts) :] == ending.parts:
-            depth = len(ending.parts)
-    return f"{PurePath(*path.parts[-depth:]).as_posix()}:{line}"
+    parts = source.replace("\\", "/").split("/")
+    name, _, line = parts[-1].rpartition(":")
+    for ending in (f"{module.replace('.', '/')}.py", f"{module.replace('.', '/')}/__init__.py"):
+        depth = ending.count("/") + 1
+        if "/".join([*parts[-depth:-1], name]) == ending:
+            return f"{ending}:{line}"
+    return parts[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +213,8 @@ class Failures(tuple[HandlerFailure, ...]):
 
 
 def _as_error(failure: HandlerFailure) -> HandlerError:
+    from traceback import format_exception_only
+
     handler = failure.handler
     what = "".join(format_exception_only(failure.error)).strip()  # unlike repr(), it bears errors that cannot be shown
     error = HandlerError(f"{failure.event} / {handler.module}.{handler.qualname}: {what}")
@@ -267,6 +267,21 @@ class Declaration:
     declared_in: str
     is_async: bool
     location: CodeType | str
+
+    @property
+    def identity(self) -> Hashable:
+        """Return what makes the callable the same one again; a bound method is a new object at each access."""
+        function = self.function
+        if isinstance(function, MethodType):
+            return (id(function.__self__), id(function.__func__))
+        return function if type(function) is FunctionType else id(function)
+
+    @property
+    def key(self) -> Hashable:
+        """Return what makes the declaration the same one again: several modules may declare one callable."""
+        if type(self.function) is FunctionType and self.declared_in == self.module:
+            return self.function
+        return (self.identity, self.module, self.declared_in)
 
     @property
     def source(self) -> str:
@@ -330,10 +345,10 @@ class Plan:
 
     Args:
         event: the event's name.
-        steps: each handler's callable, and whether calling it is known to return a coroutine.
+        functions: the handlers' callables.
         describe: makes the listing record of the handler with a callable; needed only when one fails.
     """
 
     event: str
-    steps: tuple[tuple[Callable[..., object], bool], ...]
+    functions: tuple[Callable[..., object], ...]
     describe: Callable[[Callable[..., object]], Handler]

@@ -6,7 +6,6 @@ The last part needs no value: declarations arrive in the order in which they wer
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from fastsoy_events._model import Handler, Plan, Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
     from fastsoy_events._model import Candidate, Declaration
 
@@ -73,6 +72,9 @@ def placed(declarations: Iterable[Declaration], roster: Roster, without: Collect
         declarations: in the order in which they were made.
         roster: only the host's handlers and those of plugins whose status is `loaded` take part.
         without: modules whose handlers do not count.
+
+    Returns:
+        Each callable once: where several modules declared it, at the first of its places.
     """
 
     def within(rank: int, module: str) -> tuple[int, bool, str]:
@@ -89,9 +91,11 @@ def placed(declarations: Iterable[Declaration], roster: Roster, without: Collect
         for declaration in declarations
         if declaration.declared_in not in without
     )
-    return sorted(
-        ((rank, each) for rank, each in ranked if rank == HOST or roster.plugins[rank].status == "loaded"), key=key
-    )
+    taking_part = ((rank, each) for rank, each in ranked if rank == HOST or roster.plugins[rank].status == "loaded")
+    once: dict[Hashable, Placed] = {}
+    for place in sorted(taking_part, key=key):
+        once.setdefault(place[1].identity, place)
+    return list(once.values())
 
 
 def described(places: Iterable[Placed], roster: Roster) -> tuple[Handler, ...]:
@@ -121,15 +125,16 @@ def described(places: Iterable[Placed], roster: Roster) -> tuple[Handler, ...]:
 
 def plan(event: str, places: Sequence[Placed], roster: Roster) -> Plan:
     """Freeze one event's handlers for dispatch."""
+    declarations = tuple(declaration for _, declaration in places)
 
     @cache
     def records() -> dict[int, Handler]:
-        listed = zip(places, described(places, roster), strict=True)
-        return {id(declaration.function): handler for (_, declaration), handler in listed}
+        listed = described(((owner(each.module, roster), each) for each in declarations), roster)
+        return {id(each.function): handler for each, handler in zip(declarations, listed, strict=True)}
 
     return Plan(
         event=event,
-        steps=tuple((declaration.function, declaration.is_async) for _, declaration in places),
+        functions=tuple(each.function for each in declarations),
         describe=lambda function: records()[id(function)],
     )
 
@@ -140,5 +145,7 @@ def fingerprint(handlers: Iterable[Handler]) -> str:
     Args:
         handlers: by event, in dispatch order; the host's are left out.
     """
+    from hashlib import sha256  # here, since only loading plugins needs it
+
     lines = (f"{handler.event}\t{handler.id}\n" for handler in handlers if handler.distribution)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:12]
+    return sha256("".join(lines).encode()).hexdigest()[:12]

@@ -1,0 +1,271 @@
+"""The bus on which plugins declare: it takes entry points through discover, select, claim and load to their report.
+
+Those stages are imported when they are first needed: many processes import a module that declares handlers, and only
+one of them may ever load plugins.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from fastsoy_events import _order
+from fastsoy_events._bus import EventBus, declared_in
+from fastsoy_events._model import LoadReport, Roster
+from fastsoy_events.errors import AlreadyLoadedError, PluginLoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from types import ModuleType
+
+    import pluggy
+
+    from fastsoy_events._bus import Declared
+    from fastsoy_events._model import Candidate, Handler, Plugin
+    from fastsoy_events._select import Arguments, Selection
+    from fastsoy_events.errors import PluginError
+
+
+class PluginBus(EventBus):
+    """The bus on which plugins declare: there is one, `fastsoy_events.bus`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loading_lock = RLock()
+        self._is_loading = False
+        self._hookspecs: list[ModuleType | type] = []
+
+    # Hooks
+
+    @property
+    def hook(self) -> pluggy.HookRelay:
+        """The hooks of the loaded plugins: `bus.hook.name(argument=...)` calls them in plugin order.
+
+        Example:
+            >>> from fastsoy_events import bus
+            >>> bus.hook
+            <pluggy...HookRelay object at ...>
+        """
+        return self._manager().hook
+
+    def _manager(self) -> pluggy.PluginManager:
+        from fastsoy_events._load import new_manager
+
+        with self._lock:
+            if self._state.manager is None:
+                self._state.manager = new_manager(self._hookspecs)
+            return self._state.manager
+
+    def add_hookspecs(self, module: ModuleType | type) -> None:
+        """Add the host's own hook specifications; do so before `load_plugins()`.
+
+        Args:
+            module: a module or class with functions marked by `fastsoy_events.hookspec`.
+
+        Raises:
+            ValueError: when it has none.
+            pluggy.PluginValidationError: when a plugin is already loaded whose implementation does not fit.
+
+        Example:
+            >>> from fastsoy_events import bus, hookspec
+            >>> class MenuHooks:
+            ...     @hookspec
+            ...     def menu_entries(self):
+            ...         "Return the plugin's menu entries."
+            >>> bus.add_hookspecs(MenuHooks)
+            >>> bus.hook.menu_entries()
+            []
+        """
+        with self._lock:
+            if module not in self._hookspecs:
+                self._manager().add_hookspecs(module)
+                self._hookspecs.append(module)
+
+    # Plugins
+
+    def load_plugins(
+        self,
+        *,
+        path: Sequence[str | os.PathLike[str]] | None = None,
+        order: Sequence[str] = (),
+        allowed: Collection[str] | None = None,
+        disabled: Collection[str] = (),
+        strict: bool = False,
+    ) -> LoadReport:
+        """Find the plugins that are installed, import their modules, and let their handlers take part.
+
+        A plugin that cannot be found or imported is logged, and loading goes on. Called again without arguments, or
+        with the same ones, it returns the first report.
+
+        Args:
+            path: folders to look in instead of `sys.path`; they are put first on it while loading.
+            order: plugins or distributions that go first, in this sequence.
+            allowed: the distributions that may be imported; None for all. The environment variable
+                `FASTSOY_EVENTS_ALLOWED`, names with commas between them, narrows it further.
+            disabled: plugins or distributions that are not imported; `FASTSOY_EVENTS_DISABLED` adds to them.
+            strict: raise when anything failed, after every plugin was tried.
+
+        Returns:
+            What was found, what failed, and the fingerprint of the order.
+
+        Raises:
+            PluginLoadError: with `strict`, every failure in one group.
+            AlreadyLoadedError: when called again with other arguments, or by a plugin while it is imported.
+            TypeError: where one name stands for a collection of names.
+
+        Example:
+            >>> from fastsoy_events import load_plugins
+            >>> report = load_plugins()
+            >>> report.failures
+            ()
+        """
+        from fastsoy_events._select import Arguments
+
+        arguments = Arguments.of(path, order, allowed, disabled, strict=strict)
+        with self._loading_lock:
+            if self._is_loading:
+                raise AlreadyLoadedError(
+                    "load_plugins() was called by a module that it is importing. Call it once, from the host's start-up"
+                )
+            state = self._state
+            if state.report is None:
+                return self._load(arguments)
+            if arguments not in (Arguments(), state.arguments):
+                raise AlreadyLoadedError(
+                    f"load_plugins() was called before, with {state.arguments}, and cannot be called again with "
+                    f"{arguments}. Call it once with arguments; later calls without any return its report"
+                )
+            return state.report
+
+    def plugins(self) -> tuple[Plugin, ...]:
+        """List the plugins that `load_plugins()` found, in plugin order, with their handlers.
+
+        Example:
+            >>> from fastsoy_events import plugins
+            >>> [plugin.name for plugin in plugins() if plugin.status == "failed"]
+            []
+        """
+        with self._lock:
+            self._settle()
+            roster = self._state.roster
+            by_rank: dict[int, list[Handler]] = {}
+            for event in sorted(self._state.declarations):
+                places = self._placed(event)
+                for (rank, _), handler in zip(places, _order.described(places, roster), strict=True):
+                    by_rank.setdefault(rank, []).append(handler)
+            return tuple(
+                replace(plugin, handlers=tuple(by_rank.get(rank, ()))) for rank, plugin in enumerate(roster.plugins)
+            )
+
+    def _load(self, arguments: Arguments) -> LoadReport:
+        from fastsoy_events import _discover, _load, _select
+
+        found = _discover.scan(arguments.path)
+        selection = _select.select(_order.in_plugin_order(found.candidates, arguments.order), arguments, os.environ)
+        manager = _load.new_manager(self._hookspecs)
+        self._is_loading = True
+        try:
+            with _load.folders_first(arguments.path):
+                self._expect(selection.candidates)
+                loaded = _load.load(selection.candidates, manager)
+        finally:
+            self._is_loading = False
+        self._state.manager = manager
+        self._state.arguments = arguments
+        self._admit(loaded.plugins)
+        return self._reported(selection, [*found.warnings, *selection.warnings, *loaded.warnings], arguments)
+
+    def _expect(self, candidates: Sequence[Candidate]) -> None:
+        """Give the plugins' modules to them before any is imported, so that no handler takes part too early."""
+        from fastsoy_events import _claim
+
+        with self._lock:
+            state = self._state
+            state.roster = _claim.roster(candidates)
+            for file, modules in _claim.files(candidates).items():
+                names = state.files.setdefault(file, [])
+                new = [module for module in modules if module not in names]
+                names += new
+                if new:
+                    self._prefer_one_name(file, names)
+            self._apply_roster()
+
+    def _admit(self, plugins: tuple[Plugin, ...]) -> None:
+        with self._lock:
+            self._state.roster = Roster(plugins, self._state.roster.claims)
+            self._take_in_earlier()
+            self._apply_roster()
+
+    def _apply_roster(self) -> None:
+        state = self._state
+        state.shadowed = _order.shadowed(state.files, state.roster)
+        state.forget_plans()
+
+    def _reported(self, selection: Selection, remarks: list[str], arguments: Arguments) -> LoadReport:
+        from fastsoy_events import _report
+
+        failures: list[PluginError] = [plugin.error for plugin in self._state.roster.plugins if plugin.error]
+        for failure in failures:
+            _report.plugin_failed(failure)
+        remarks += [] if arguments.strict else [str(error) for error in selection.unknown]
+        for remark in remarks:
+            _report.warning(remark)
+        report = LoadReport(
+            plugins=self.plugins(),
+            failures=tuple(failures),
+            fingerprint=_order.fingerprint(self.handlers()),
+            warnings=tuple(remarks),
+        )
+        if arguments.strict and (failures or selection.unknown):
+            error = PluginLoadError("plugins could not be loaded", [*failures, *selection.unknown])
+            error.report = report
+            raise error
+        self._state.report = report
+        return report
+
+    # What modules declared that were imported while the bus had another state
+
+    def _take_in_earlier(self) -> None:
+        """Let the plugins' modules take part that were imported before, and so did not declare anew."""
+        for declaration, watched in list(self._earlier()):
+            if watched.is_in_force() and _order.owner(declaration.module, self._state.roster) != _order.HOST:
+                self._note(watched.execution)
+                self._add(declaration)
+
+    def _earlier(self) -> Iterator[Declared]:
+        outer = self._state.outer
+        while outer is not None:
+            yield from declared_in(outer)
+            outer = outer.outer
+        yield from self._left.values()
+
+
+def discover(path: Sequence[str | os.PathLike[str]] | None = None) -> tuple[Plugin, ...]:
+    """Find the plugins that are installed, without importing any.
+
+    Args:
+        path: folders to look in; None for `sys.path`.
+
+    Returns:
+        The plugins in plugin order, with the status `discovered`, or `failed`, and logged, where metadata is broken.
+
+    Raises:
+        TypeError: where one folder stands for a collection of folders.
+
+    Example:
+        >>> from fastsoy_events import discover
+        >>> discover(path=[])
+        ()
+    """
+    from fastsoy_events import _discover, _report, _select
+
+    found = _discover.scan(_select.Arguments.of(path, (), None, (), strict=False).path)
+    plugins = tuple(candidate.plugin for candidate in _order.in_plugin_order(found.candidates, ()))
+    for plugin in plugins:
+        if plugin.error is not None:
+            _report.plugin_failed(plugin.error)
+    for warning in found.warnings:
+        _report.warning(warning)
+    return plugins

@@ -1,0 +1,45 @@
+"""Report: everything that the bus logs, on the logger `fastsoy_events`."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastsoy_events._model import Handler
+    from fastsoy_events.errors import PluginError
+
+logger = logging.getLogger("fastsoy_events")
+
+
+def handler_failed(event: str, handler: Handler, error: BaseException) -> None:
+    """Log a handler's failure, at the handler's place. The payload is not logged.
+
+    The record is made here since `Logger.error` would search the stack for its caller, which takes as long as the rest.
+    """
+    if not logger.isEnabledFor(logging.ERROR):
+        return
+    file, _, line = handler.source.rpartition(":")
+    name = f"{handler.module}.{handler.qualname}"
+    record = logger.makeRecord(
+        logger.name,
+        logging.ERROR,
+        file,
+        int(line),
+        "Event handler error: %s / %s",
+        (event, name),
+        (type(error), error, error.__traceback__),
+        handler.qualname,
+        {"event": event, "handler": name, "plugin": handler.plugin, "distribution": handler.distribution},
+    )
+    logger.handle(record)
+
+
+def plugin_failed(error: PluginError) -> None:
+    """Log why a plugin could not be loaded, with the traceback of its own error."""
+    logger.error("%s", error, exc_info=error.__cause__)
+
+
+def warning(text: str) -> None:
+    """Log what deserves a look although nothing failed."""
+    logger.warning("%s", text)

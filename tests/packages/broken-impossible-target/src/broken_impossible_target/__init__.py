@@ -1,0 +1,1 @@
+"""Its entry point's target can be no module."""

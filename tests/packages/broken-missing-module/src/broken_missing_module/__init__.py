@@ -1,0 +1,1 @@
+"""Its entry point names a module that it does not have."""

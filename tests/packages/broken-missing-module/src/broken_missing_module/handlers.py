@@ -1,0 +1,8 @@
+"""Its entry point names a module that it does not have."""
+
+from fastsoy_events import on
+
+
+@on("order.placed")
+async def handle(order_id: int) -> None:
+    """Be registered before the module breaks."""

@@ -1,0 +1,1 @@
+"""Its import does not find a module that it needs."""

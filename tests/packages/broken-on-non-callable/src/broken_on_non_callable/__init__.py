@@ -1,0 +1,1 @@
+"""It applies on to what is no callable."""

@@ -1,0 +1,11 @@
+"""Its source is no Python."""
+
+from fastsoy_events import on
+
+
+@on("order.placed")
+async def handle(order_id: int) -> None:
+    """Be registered before the module breaks."""
+
+
+def unfinished(:

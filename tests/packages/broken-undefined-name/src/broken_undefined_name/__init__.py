@@ -1,0 +1,1 @@
+"""Its import uses a name that nothing defines."""
