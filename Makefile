@@ -5,11 +5,12 @@
 #   make serve    the example application, on http://127.0.0.1:8000
 #   make lint     ruff
 #   make types    mypy --strict and pyright strict
+#   make bench    measure against peers; writes benchmarks/RESULTS.md (takes a quarter of an hour)
 #   make pythons  the suite on every other CPython from 3.11 to 3.13 on this machine
 #   make clean    remove what these made
 
 .DELETE_ON_ERROR:
-.PHONY: demo test serve lint types pythons clean
+.PHONY: demo test serve lint types bench pythons clean
 
 is_new_enough := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
@@ -38,6 +39,9 @@ types: $(VENV)/.development
 	$(BIN)/mypy
 	$(BIN)/basedpyright
 
+bench: $(VENV)/.benchmark
+	$(BIN)/python -m benchmarks
+
 pythons: $(VENV)/.development
 	$(BIN)/nox
 
@@ -52,6 +56,10 @@ $(VENV)/.pip:
 
 $(VENV)/.example: $(METADATA) $(VENV)/.pip
 	$(BIN)/python -m pip install --quiet $(PROJECTS) --group example
+	touch $@
+
+$(VENV)/.benchmark: $(METADATA) $(VENV)/.pip
+	$(BIN)/python -m pip install --quiet $(PROJECTS) --group benchmark
 	touch $@
 
 $(VENV)/.development: $(METADATA) $(VENV)/.pip

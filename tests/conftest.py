@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from fastsoy_events import EventBus, _claim, _discover, _load, _report, _select,
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+    from pathlib import Path
 
 STAGES = (_claim, _discover, _load, _report, _select)
 GROUP = "fastsoy.event_handlers"

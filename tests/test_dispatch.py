@@ -1360,3 +1360,52 @@ def test_an_emit_needs_no_event_loop_where_no_handler_does(fresh_bus: EventBus) 
     fresh_bus.on("order.placed")(lambda: 1 / 0)
     assert len(awaited(fresh_bus.emit("order.placed"))) == 1
     assert calls == [1]
+
+
+async def test_a_cancellation_that_a_handlers_clean_up_hides_behind_an_error_of_its_own_still_stops(
+    fresh_bus: EventBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    began, ran = asyncio.Event(), list[str]()
+
+    @fresh_bus.on("order.placed")
+    async def hold() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("the connection cannot be closed")
+
+    fresh_bus.on("order.placed")(lambda: ran.append("next"))
+    task = asyncio.create_task(fresh_bus.emit("order.placed"))
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ran == []
+    assert "the connection cannot be closed" in caplog.text
+
+
+async def test_an_emit_in_the_clean_up_of_a_cancelled_task_isolates_as_ever(fresh_bus: EventBus) -> None:
+    began, ran, failed = asyncio.Event(), list[str](), list[object]()
+
+    @fresh_bus.on("order.placed")
+    async def fail() -> None:
+        raise OSError("an ordinary failure")
+
+    fresh_bus.on("order.placed")(lambda: ran.append("next"))
+
+    async def work() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            failed.extend(failure.error for failure in await fresh_bus.emit("order.placed"))
+            raise
+
+    task = asyncio.create_task(work())
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ran == ["next"]
+    assert [type(error) for error in failed] == [OSError]

@@ -103,7 +103,6 @@ def plain_surroundings(default_bus: EventBus, monkeypatch: pytest.MonkeyPatch) -
     """Keep settings of the caller away from the examples, and what the examples add to the bus from other tests."""
     for name in ("FASTSOY_EVENTS_ALLOWED", "FASTSOY_EVENTS_DISABLED", "PYTHONPATH", "COLUMNS", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(fastsoy_events.bus, "_hookspecs", list(fastsoy_events.bus._hookspecs))
     logger = logging.getLogger("fastsoy_events")
     monkeypatch.setattr(logger, "handlers", list(logger.handlers))
 

@@ -120,3 +120,15 @@ def test_a_load_error_lists_every_plugin_and_can_be_caught_by_kind() -> None:
     except* PluginError as group:
         caught += group.exceptions
     assert caught == problems
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PluginError("no such module", distribution="acme", version="1.0", entry_point="mail", module="acme.mail"),
+        UnknownPluginError("order names 'mial', but nothing of that name was found", name="mial"),
+    ],
+)
+def test_plugin_errors_pass_between_processes(error: PluginError) -> None:
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - what this process has just made
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))

@@ -1241,7 +1241,6 @@ class Specifications:
 @pytest.fixture
 def hooks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Add the host's hook specifications for one test."""
-    monkeypatch.setattr(bus, "_hookspecs", [])
     bus.add_hookspecs(Specifications)
 
 
@@ -1339,7 +1338,6 @@ def test_what_is_not_loaded_implements_nothing(site: Site) -> None:
 
 
 def test_specifications_may_be_added_after_loading(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bus, "_hookspecs", [])
     site.install("acme", {"a": "acme_a"}, {"acme_a": implementing(ROUTERS)})
     load(site)
     bus.add_hookspecs(Specifications)

@@ -18,6 +18,7 @@ from fastsoy_events.errors import EventNameWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+    from types import ModuleType
 
     import pluggy
 
@@ -54,6 +55,7 @@ class State:
     shadowed: frozenset[str] = frozenset()
     plans: dict[str, Plan | None] = field(default_factory=dict)
     roster: Roster = field(default_factory=Roster)
+    hookspecs: tuple[ModuleType | type, ...] = ()
     manager: pluggy.PluginManager | None = None
     arguments: Arguments | None = None
     report: LoadReport | None = None
@@ -156,12 +158,13 @@ class EventBus(Dispatcher):
             ()
         """
         with self._lock:
-            inner = State(outer=self._state)
+            inner = State(outer=self._state, hookspecs=self._state.hookspecs)
             self._use(inner)
         try:
             yield self
         finally:
             with self._lock:
+                self._left = {key: each for key, each in self._left.items() if each[1].is_in_force()}
                 self._left.update(
                     ((each[0].event, each[0].key), each)
                     for each in declared_in(inner)

@@ -175,6 +175,16 @@ def _made_loop(keywords: tuple[str, ...]) -> _Loop:
 # What happens to a handler's error
 
 
+def _is_being_cancelled() -> bool:
+    from asyncio import current_task  # here, since by now it is imported, and at the top it costs every start
+
+    try:
+        task = current_task()
+    except RuntimeError:  # no event loop runs here: whoever drives this coroutine by hand threw it in
+        return True
+    return task is None or task.cancelling() > 0
+
+
 def passes(error: BaseException) -> bool:
     """Tell whether an error goes through to the emitter: what is no `Exception`, and the emitting task's cancellation.
 
@@ -182,15 +192,29 @@ def passes(error: BaseException) -> bool:
     """
     if isinstance(error, Exception):
         return False
-    from asyncio import CancelledError, current_task
+    from asyncio import CancelledError
 
-    if not isinstance(error, CancelledError):
-        return True
-    try:
-        task = current_task()
-    except RuntimeError:  # no event loop runs here: whoever drives this coroutine by hand threw it in
-        return True
-    return task is None or task.cancelling() > 0
+    return not isinstance(error, CancelledError) or _is_being_cancelled()
+
+
+def _overridden_cancellation(error: BaseException) -> BaseException | None:
+    """Return the cancellation of the emitting task that a handler's clean-up hid behind an error of its own.
+
+    A cancellation that the emitter itself is handling, in whose clean-up it emits, is none of the handler's.
+    """
+    if error.__context__ is None or "asyncio" not in sys.modules:
+        return None
+    from asyncio import CancelledError
+
+    hidden: BaseException | None = error.__context__
+    seen = {id(error)}
+    while hidden is not None and not isinstance(hidden, CancelledError) and id(hidden) not in seen:
+        seen.add(id(hidden))
+        hidden = hidden.__context__
+    if not isinstance(hidden, CancelledError) or not _is_being_cancelled():
+        return None
+    caught_in = hidden.__traceback__ and hidden.__traceback__.tb_frame
+    return None if caught_in in _frames_outwards() else hidden
 
 
 def noted(
@@ -203,6 +227,9 @@ def noted(
 
     handler = plan.describe(function)
     handler_failed(plan.event, handler, error)
+    cancellation = _overridden_cancellation(error)
+    if cancellation is not None:
+        raise cancellation
     failures = [] if failures is None else failures
     failures.append(HandlerFailure(plan.event, handler, error))
     return failures

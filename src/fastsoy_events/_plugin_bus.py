@@ -35,7 +35,6 @@ class PluginBus(EventBus):
         super().__init__()
         self._loading_lock = RLock()
         self._is_loading = False
-        self._hookspecs: list[ModuleType | type] = []
 
     # Hooks
 
@@ -55,7 +54,7 @@ class PluginBus(EventBus):
 
         with self._lock:
             if self._state.manager is None:
-                self._state.manager = new_manager(self._hookspecs)
+                self._state.manager = new_manager(self._state.hookspecs)
             return self._state.manager
 
     def add_hookspecs(self, module: ModuleType | type) -> None:
@@ -79,9 +78,9 @@ class PluginBus(EventBus):
             []
         """
         with self._lock:
-            if module not in self._hookspecs:
+            if module not in self._state.hookspecs:
                 self._manager().add_hookspecs(module)
-                self._hookspecs.append(module)
+                self._state.hookspecs += (module,)
 
     # Plugins
 
@@ -164,7 +163,7 @@ class PluginBus(EventBus):
 
         found = _discover.scan(arguments.path)
         selection = _select.select(_order.in_plugin_order(found.candidates, arguments.order), arguments, os.environ)
-        manager = _load.new_manager(self._hookspecs)
+        manager = _load.new_manager(self._state.hookspecs)
         self._is_loading = True
         try:
             with _load.folders_first(arguments.path):

@@ -17,6 +17,7 @@ Warning
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -100,6 +101,15 @@ class PluginError(EventsError):
         self.entry_point = entry_point
         self.module = module
 
+    def __reduce__(self) -> tuple[object, ...]:
+        place = {
+            "distribution": self.distribution,
+            "version": self.version,
+            "entry_point": self.entry_point,
+            "module": self.module,
+        }
+        return partial(PluginError, **place), (self.reason,)
+
     def __str__(self) -> str:
         place = " ".join(filter(None, (self.distribution, self.version)))
         if self.entry_point:
@@ -119,6 +129,9 @@ class UnknownPluginError(PluginError):
 
     def __init__(self, reason: str, *, name: str) -> None:
         super().__init__(reason, distribution=name)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(UnknownPluginError, name=self.distribution), (self.reason,)
 
     def __str__(self) -> str:
         return self.reason
