@@ -46,7 +46,7 @@ pythons: $(VENV)/.development
 	$(BIN)/nox
 
 clean:
-	rm -rf $(VENV) .nox .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .nox .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/admin/*.sqlite3*
 
 $(VENV)/.pip:
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python" >&2; exit 1; }

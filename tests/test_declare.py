@@ -912,3 +912,23 @@ def test_a_program_that_is_imported_again_by_its_name_registers_once(tmp_path: P
     )
     assert done.stdout.splitlines() == ["noted", "['__main__']"]
     assert "imported under several names" in done.stderr
+
+
+@pytest.mark.parametrize("first", ["self", "cls"])
+def test_a_method_in_the_body_of_its_class_is_refused(fresh_bus: EventBus, first: str) -> None:
+    source = f"class Mail:\n    @on('employee.created')\n    def send({first}, employee_id): ...\n"
+    with pytest.raises(RegistrationError, match=rf"nobody would pass its {first}\. Write .*\(an_object\.send\)"):
+        exec(source, {"on": fresh_bus.on, "__name__": "acme"})  # noqa: S102 - two sources that differ in a word
+    assert fresh_bus.handlers() == ()
+
+
+def test_static_methods_and_functions_that_merely_take_self_are_fine(fresh_bus: EventBus) -> None:
+    class Mail:
+        @fresh_bus.on("employee.created")
+        @staticmethod
+        def send(self: int) -> None: ...
+
+    @fresh_bus.on("employee.created")
+    def note(self: int) -> None: ...
+
+    assert len(fresh_bus.handlers()) == 2

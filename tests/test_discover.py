@@ -141,10 +141,10 @@ def test_metadata_is_read_up_to_its_first_empty_line(site: Site) -> None:
     assert (plugin.distribution, plugin.version) == ("acme", "3")
 
 
-def test_a_distribution_without_a_version_has_none(site: Site) -> None:
-    site.install("acme", {"mail": "acme.mail"}, metadata="Name: acme\n")
+def test_a_distribution_whose_metadata_names_no_version_has_the_one_of_its_folder(site: Site) -> None:
+    site.install("acme", {"mail": "acme.mail"}, metadata="Name: acme\n", version="3.2")
     [plugin] = in_site(site)
-    assert (plugin.version, plugin.status) == ("", "discovered")
+    assert (plugin.version, plugin.status) == ("3.2", "discovered")
 
 
 def test_discovery_runs_no_code_of_a_plugin(site: Site) -> None:
@@ -234,7 +234,7 @@ def test_an_unreadable_file_is_one_failure(site: Site, caplog: pytest.LogCapture
     info = site.install("broken", version="3.2")
     (info / "entry_points.txt").mkdir()
     error = the_failure(site, caplog)
-    assert f"{info.resolve()} cannot be read: IsADirectoryError" in str(error)
+    assert f"{info.resolve()} cannot be read: {info.resolve()}/entry_points.txt is no regular file" in str(error)
     assert error.version == "3.2"
 
 
@@ -258,7 +258,20 @@ def test_an_unreadable_metadata_file_is_one_failure(site: Site, caplog: pytest.L
     info = site.install("broken", {"mail": "acme.mail"})
     (info / "METADATA").unlink()
     (info / "METADATA").mkdir()
-    assert "cannot be read: IsADirectoryError" in str(the_failure(site, caplog))
+    assert "METADATA is no regular file" in str(the_failure(site, caplog))
+
+
+@pytest.mark.parametrize("file", ["entry_points.txt", "METADATA"])
+def test_a_pipe_is_not_waited_for(site: Site, caplog: pytest.LogCaptureFixture, file: str) -> None:
+    info = site.install("broken", {"mail": "acme.mail"})
+    (info / file).unlink()
+    os.mkfifo(info / file)
+    assert f"{file} is no regular file" in str(the_failure(site, caplog))
+
+
+def test_an_absurd_number_of_broken_lines_is_one_failure(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.install("broken", HEADER + "".join(f"{number}\n" for number in range(20_000)))
+    assert "has more than 10000 entry points" in str(the_failure(site, caplog))
 
 
 def test_broken_metadata_of_what_has_no_plugin_does_not_matter(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -574,7 +587,7 @@ def test_a_broken_egg_info_folder_is_one_failure(site: Site, caplog: pytest.LogC
     (info / "entry_points.txt").write_bytes(f"{HEADER}mail = gr\xfc\xdfe\n".encode("latin-1"))
     error = the_failure(site, caplog)
     assert (error.distribution, error.version) == ("acme", "1.5")
-    assert "cannot be read: UnicodeDecodeError" in str(error)
+    assert "entry_points.txt is not UTF-8" in str(error)
 
 
 def test_an_egg_info_folder_without_metadata_is_one_failure(site: Site, caplog: pytest.LogCaptureFixture) -> None:

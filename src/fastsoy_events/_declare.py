@@ -65,6 +65,7 @@ def declare(event: str, function: Callable[..., object], applied_in: FrameType) 
     qualname = _qualname(function)
     _refuse_generators(event, qualname, code)
     _refuse_positional_only(event, qualname, function)
+    _refuse_methods(event, function, applied_in)
     module, namespace = _declaring(function, applied_in)
     declaration = Declaration(
         event=event,
@@ -133,8 +134,20 @@ def _refuse_positional_only(event: str, qualname: str, function: Callable[..., o
     names = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_ONLY]
     if names:
         raise RegistrationError(
-            f'@on("{event}") cannot take {qualname}: its parameters {", ".join(names)} are positional-only, and '
-            "payloads are keywords. Remove the / from its signature"
+            f'@on("{event}") cannot take {qualname}: payloads are keywords, and it takes {", ".join(names)} by '
+            "position only. Remove the / from its signature"
+        )
+
+
+def _refuse_methods(event: str, function: object, applied_in: FrameType) -> None:
+    """Refuse a method in the body of its class, where there is no object yet that it could be called on."""
+    if type(function) is not FunctionType or "__qualname__" not in applied_in.f_locals:
+        return
+    parameters = function.__code__.co_varnames[: function.__code__.co_argcount]
+    if parameters[:1] in (("self",), ("cls",)) and len(function.__defaults__ or ()) < len(parameters):
+        raise RegistrationError(
+            f'@on("{event}") cannot take the method {function.__qualname__}: nobody would pass its {parameters[0]}. '
+            f'Write on("{event}")(an_object.{function.__name__}) once there is an object, or use a plain function'
         )
 
 

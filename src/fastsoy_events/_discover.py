@@ -1,35 +1,29 @@
 """Discover: installed distributions become candidate plugins. Metadata is read; no plugin is imported.
 
-Each distribution is read on its own, so that a broken one costs one failure and no other plugin. Folders are read here;
-what is no plain `.dist-info` (`.egg-info`, zip files, the finders of other tools) is left to `importlib_metadata`.
+Each distribution is read on its own, so that a broken one costs one failure and no other plugin. Of most, nothing but
+`entry_points.txt` is looked at, and only for the bytes of the group's name.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from dataclasses import dataclass, replace
-from functools import partial
-from importlib.machinery import PathFinder
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import importlib_metadata
-from packaging.version import InvalidVersion, Version
-
+from fastsoy_events._installed import LARGEST_FILE, Installed, UnreadableError, installed
 from fastsoy_events._model import Candidate, Plugin, canonical_name
 from fastsoy_events.errors import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 GROUP = "fastsoy.event_handlers"
 
 _GROUP_IN_UTF8 = GROUP.encode()
 _GROUP_IN_UTF16 = b"\0".join(bytes([byte]) for byte in _GROUP_IN_UTF8)  # as some editors on Windows write files
-_LARGEST_FILE = 1 << 20  # bytes; a distribution with thousands of plugins needs less
-_FOLDER = re.compile(r"(?P<name>.+)-(?P<version>\d[^-]*)(?:-py\d.*)?")
+_MOST_ENTRY_POINTS = 10_000  # of one distribution
+_DEEPEST_FOLDER = 64
+_ODD_FOLDER = re.compile(r"(?P<name>.+)-(?P<version>\d[^-]*)-py\d.*")
 _TARGET = re.compile(r"(?P<module>\w+(?:\.\w+)*)\s*(?::\s*(?P<attribute>\w+(?:\.\w+)*)\s*)?(?:\[.*\]\s*)?")
 
 
@@ -42,26 +36,27 @@ class Discovery:
         warnings: what deserves a look although nothing failed.
     """
 
-    candidates: tuple[Candidate, ...]
-    warnings: tuple[str, ...]
+    candidates: tuple[Candidate, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Found:
-    """One installed distribution: where it lies, what its folder's name says, and how to read it.
+    """A distribution that may have plugins, or that stands before one that may.
 
-    `read` returns the contents of one of its files, None where there is none, and raises what reading it raises.
+    Args:
+        source: where it was found.
+        name: what its metadata calls it, or else its folder.
+        version: likewise.
+        problem: why its metadata cannot be used; None where it can.
+        is_whole: whether it has metadata at all.
     """
 
-    path_entry: str
-    place: str
+    source: Installed
     name: str
     version: str
-    read: Callable[[str], bytes | None]
-
-
-class _UnreadableError(Exception):
-    """Why a distribution's metadata cannot be used, in words for the one who installed it."""
+    problem: Exception | None = None
+    is_whole: bool = True
 
 
 def scan(path: Sequence[str] | None) -> Discovery:
@@ -71,185 +66,102 @@ def scan(path: Sequence[str] | None) -> Discovery:
         path: the folders to look in; None for `sys.path`.
     """
     warnings: list[str] = []
+    sources = list(installed(path, warnings))
+    with_plugins = [source for source in sources if _may_have_plugins(source)]
+    if not with_plugins:
+        return Discovery((), tuple(warnings))
     by_name: dict[str, list[_Found]] = {}
-    for found in _everything(path, warnings):
+    for found in _perhaps_the_same(sources, with_plugins):
         by_name.setdefault(found.name, []).append(found)
     candidates: list[Candidate] = []
-    for same_name in _by_name_inside(by_name.values()):
+    for same_name in by_name.values():
         candidates += _candidates(_the_one_that_counts(same_name, warnings))
     return Discovery(tuple(candidates), tuple(warnings))
 
 
-# Where distributions are found
-
-
-def _everything(path: Sequence[str] | None, warnings: list[str]) -> Iterator[_Found]:
-    """Yield every distribution in the order in which Python would look for its modules."""
-    folders = list(sys.path if path is None else path)
-    finders: list[object] = list(sys.meta_path)
-    for finder in finders if PathFinder in finders else [PathFinder, *finders]:
-        find = getattr(finder, "find_distributions", None)
-        if finder is PathFinder:
-            yield from _on_path(folders, warnings)
-        elif find is not None and not isinstance(finder, importlib_metadata.MetadataPathFinder):  # it finds the same
-            yield from _through_library(find, _context(folders), repr(finder), warnings)
-
-
-def _context(folders: Sequence[str]) -> importlib_metadata.DistributionFinder.Context:
-    return importlib_metadata.DistributionFinder.Context(path=folders)  # type: ignore[no-untyped-call]  # it is so
-
-
-def _on_path(folders: Iterable[str], warnings: list[str]) -> Iterator[_Found]:
-    for folder in dict.fromkeys(_real_folders(folders)):
-        if os.path.isdir(folder) and not folder.lower().endswith(".egg"):  # noqa: PTH112 - the text is at hand
-            yield from _in_folder(folder, warnings)
-        else:
-            find = importlib_metadata.MetadataPathFinder.find_distributions
-            context = _context([folder])
-            yield from _through_library(find, context, folder, warnings)
-
-
-def _real_folders(folders: Iterable[object]) -> Iterator[str]:
-    for folder in folders:
-        if isinstance(folder, str):  # Python itself imports from nothing else on its path
-            try:
-                yield os.path.realpath(folder)
-            except (OSError, ValueError):  # the working directory may be gone
-                continue
-
-
-def _in_folder(folder: str, warnings: list[str]) -> Iterator[_Found]:
+def _may_have_plugins(source: Installed) -> bool:
     try:
-        children = os.listdir(folder)  # noqa: PTH208 - names are enough
-    except OSError as error:
-        warnings.append(f"{folder} cannot be listed, so no plugin in it is found: {error}")
-        return
-    for child in sorted(children):
-        low = child.lower()
-        place = f"{folder}{os.sep}{child}"
-        if low.endswith(".dist-info"):
-            name, version = _name_and_version(child)
-            yield _Found(
-                path_entry=folder,
-                place=place,
-                name=name,
-                version=version,
-                read=partial(_read, place),
-            )
-        elif low.endswith(".egg-info"):
-            yield _from_library(importlib_metadata.Distribution.at(Path(place)), folder, place, child)
-
-
-def _through_library(
-    find: Callable[[importlib_metadata.DistributionFinder.Context], Iterable[importlib_metadata.Distribution]],
-    context: importlib_metadata.DistributionFinder.Context,
-    path_entry: str,
-    warnings: list[str],
-) -> Iterator[_Found]:
-    """Yield what another finder finds; one that raises costs what it has not found by then."""
-    try:
-        for distribution in find(context):
-            place = str(getattr(distribution, "_path", distribution))
-            yield _from_library(distribution, path_entry, place, Path(place).name)
-    except Exception as error:  # noqa: BLE001 - a finder of another tool may raise anything
-        warnings.append(f"{path_entry} cannot be searched for distributions, so no plugin in it is found: {error!r}")
-
-
-def _from_library(distribution: importlib_metadata.Distribution, path_entry: str, place: str, folder: str) -> _Found:
-    read_text = cast("Callable[[str], str | None]", distribution.read_text)  # pyright: ignore[reportUnknownMemberType]
-
-    def read(file: str) -> bytes | None:
-        # An old .egg-info is a file itself: the empty name.
-        texts = (read_text(each) for each in (("METADATA", "PKG-INFO", "") if file == "METADATA" else (file,)))
-        return next((text.encode() for text in texts if text is not None), None)
-
-    name, version = _name_and_version(folder)
-    if not folder.lower().endswith((".dist-info", ".egg-info")):
-        try:
-            name, version = _name_and_version_inside(read("METADATA"))
-        except Exception:  # noqa: BLE001 - reported when its entry points are read, if they matter
-            name, version = canonical_name(folder), ""
-    return _Found(
-        path_entry=path_entry,
-        place=place,
-        name=name,
-        version=version,
-        read=read,
+        contents = source.read("entry_points.txt")
+    except Exception:  # noqa: BLE001 - what cannot be read may be a plugin's: it is read again, and reported, later
+        return True
+    return contents is not None and (
+        _GROUP_IN_UTF8 in contents or len(contents) > LARGEST_FILE or _GROUP_IN_UTF16 in contents
     )
-
-
-def _name_and_version(folder: str) -> tuple[str, str]:
-    stem = folder.rpartition(".")[0]
-    match = _FOLDER.fullmatch(stem)
-    return (canonical_name(match["name"]), match["version"]) if match else (canonical_name(stem), "")
-
-
-def _read(place: str, file: str) -> bytes | None:
-    try:
-        with open(f"{place}{os.sep}{file}", "rb", buffering=0) as stream:  # noqa: PTH123 - a Path costs more than the open
-            return stream.read(_LARGEST_FILE + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
 
 
 # Which of several counts
 
 
-def _may_have_plugins(found: _Found) -> bool:
+def _perhaps_the_same(sources: Iterable[Installed], with_plugins: Iterable[Installed]) -> Iterator[_Found]:
+    """Identify those with plugins, and any other whose folder gives it the name of one of those."""
+    identified = {id(source): _identified(source) for source in with_plugins}
+    names = {_name_and_version(source.folder)[0] for source in with_plugins}
+    names.update(found.name for found in identified.values())
+    for source in sources:
+        if id(source) not in identified and _name_and_version(source.folder)[0] in names:
+            identified[id(source)] = _identified(source)
+    return (identified[id(source)] for source in sources if id(source) in identified)
+
+
+def _identified(source: Installed) -> _Found:
+    name, version = _name_and_version(source.folder)
     try:
-        contents = found.read("entry_points.txt")
-    except Exception:  # noqa: BLE001 - what cannot be read may be a plugin's: it is read again, and reported, later
-        return True
-    return contents is not None and (
-        _GROUP_IN_UTF8 in contents or len(contents) > _LARGEST_FILE or _GROUP_IN_UTF16 in contents
-    )
+        metadata = source.read("METADATA")
+        if metadata is None:
+            return _Found(source, name, version, UnreadableError("there is no METADATA file"), is_whole=False)
+        inside, version_inside = _name_and_version_inside(metadata)
+    except Exception as error:  # noqa: BLE001 - files may be unreadable in any way
+        return _Found(source, name, version, error)
+    return _Found(source, inside, version_inside or version)
 
 
-def _by_name_inside(groups: Iterable[list[_Found]]) -> Iterable[list[_Found]]:
-    """Group anew, by the names that their metadata gives, the distributions that may have plugins."""
-    by_name: dict[str, list[_Found]] = {}
-    for group in groups:
-        if any(_may_have_plugins(found) for found in group):
-            for found in group:
-                identified = _identified(found)
-                by_name.setdefault(identified.name, []).append(identified)
-    return by_name.values()
+def _name_and_version(folder: str) -> tuple[str, str]:
+    stem = folder.rpartition(".")[0] or folder
+    name, _, version = stem.rpartition("-")
+    if name and version[0:1].isdigit():
+        return canonical_name(name), version
+    match = _ODD_FOLDER.fullmatch(stem)
+    return (canonical_name(match["name"]), match["version"]) if match else (canonical_name(stem), "")
 
 
-def _identified(found: _Found) -> _Found:
-    try:
-        name, version = _name_and_version_inside(found.read("METADATA"))
-    except Exception:  # noqa: BLE001 - reported when its entry points are read, if it counts
-        return found
-    return replace(found, name=name, version=version or found.version)
+def _name_and_version_inside(metadata: bytes) -> tuple[str, str]:
+    fields: dict[str, str] = {}
+    for line in metadata.partition(b"\n\n")[0].decode(errors="replace").splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip().lower(), value.strip())
+        if not line.strip() or ("name" in fields and "version" in fields):
+            break
+    if not fields.get("name"):
+        raise UnreadableError("its metadata has no Name")
+    return canonical_name(fields["name"]), fields.get("version", "")
 
 
 def _the_one_that_counts(same_name: list[_Found], warnings: list[str]) -> _Found:
     """Choose the first on the path; of several in one folder, the newest. A folder without metadata is a left-over."""
-    whole = [found for found in same_name if _has_metadata(found)] or same_name
-    beside = [found for found in whole if found.path_entry == whole[0].path_entry]
-    chosen = max(beside, key=_newness)
+    if len(same_name) == 1:
+        return same_name[0]
+    whole = [found for found in same_name if found.is_whole] or same_name
+    beside = [found for found in whole if found.source.path_entry == whole[0].source.path_entry]
+    chosen = _newest(beside)
     warnings.extend(
-        f"{found.name} is installed twice in {found.path_entry}: version {chosen.version} counts, and version "
-        f"{found.version or 'unknown'} is stale. Delete {found.place}, or install the distribution anew"
+        f"{found.name} is installed twice in {found.source.path_entry}: version {chosen.version} counts, and version "
+        f"{found.version or 'unknown'} is stale. Delete {found.source.place}, or install the distribution anew"
         for found in beside
         if found is not chosen
     )
     return chosen
 
 
-def _has_metadata(found: _Found) -> bool:
-    try:
-        return found.read("METADATA") is not None
-    except Exception:  # noqa: BLE001 - it is there; that it cannot be read is reported later
-        return True
+def _newest(beside: list[_Found]) -> _Found:
+    from packaging.version import InvalidVersion, Version
 
+    def newness(found: _Found) -> tuple[bool, Version]:
+        try:
+            return True, Version(found.version)
+        except InvalidVersion:
+            return False, Version("0")
 
-def _newness(found: _Found) -> tuple[bool, Version]:
-    try:
-        return True, Version(found.version)
-    except InvalidVersion:
-        return False, Version("0")
+    return max(beside, key=newness)
 
 
 # What one distribution declares
@@ -258,73 +170,63 @@ def _newness(found: _Found) -> tuple[bool, Version]:
 def _candidates(found: _Found) -> list[Candidate]:
     """Read one distribution's entry points of the group; whatever is wrong with it becomes a failed candidate."""
     try:
-        lines = list(_lines_of_group(_text_of_entry_points(found)))
-        if not lines:
-            return []
-        name, version = _name_and_version_inside(found.read("METADATA"))
+        lines = _lines_of_group(_text_of_entry_points(found.source))
+        if lines and found.problem is not None:
+            raise found.problem  # noqa: TRY301 - it is an error of reading like the others, kept until it matters
+        candidates = _without_rivals(found, [_candidate(found, line) for line in lines])
     except Exception as error:  # noqa: BLE001 - files may be unreadable in any way
-        reason = f"{error}. Install the distribution anew" if isinstance(error, _UnreadableError) else repr(error)
-        broken = _broken(found.name, found.version, f"{found.place} cannot be read: {reason}")
-        return [replace(broken, installed=_installed(found))]
-    candidates = _without_rivals([_candidate(line, name, version) for line in dict.fromkeys(lines)])
+        reason = f"{error}. Install the distribution anew" if isinstance(error, UnreadableError) else repr(error)
+        candidates = [_broken(found, f"{found.source.place} cannot be read: {reason}")]
     if any(candidate.plugin.status == "discovered" for candidate in candidates):
         return candidates  # what the distribution installed may be theirs
-    return [replace(candidate, installed=_installed(found)) for candidate in candidates]
+    modules = _modules_installed(found.source)
+    return [replace(candidate, installed=modules) for candidate in candidates]
 
 
-def _installed(found: _Found) -> tuple[str, ...]:
+def _modules_installed(source: Installed) -> tuple[str, ...]:
     """Return the names of the outermost packages and modules that a distribution's RECORD lists."""
     try:
-        lines = (found.read("RECORD") or b"").decode(errors="replace").splitlines()
+        lines = (source.read("RECORD") or b"").decode(errors="replace").splitlines()
     except Exception:  # noqa: BLE001 - the distribution is reported as broken already
         return ()
-    files = [line.partition(",")[0].split("/") for line in lines if line.partition(",")[0].endswith(".py")]
+    paths = (line.partition(",")[0] for line in lines)
+    files = [path.split("/") for path in paths if path.endswith(".py") and path.count("/") < _DEEPEST_FOLDER]
     packages = {tuple(file[:-1]) for file in files if file[-1] == "__init__.py"}
     modules: dict[str, None] = {}
     for file in files:
         name = [*file[:-1], file[-1].removesuffix(".py")]
-        depths = [depth for depth in range(1, len(file)) if tuple(file[:depth]) in packages]
-        modules[".".join(name[: depths[0]] if depths else name)] = None
+        depth = next((depth for depth in range(1, len(file)) if tuple(file[:depth]) in packages), len(name))
+        modules[".".join(name[:depth])] = None
     return tuple(modules)
 
 
-def _text_of_entry_points(found: _Found) -> str:
-    contents = found.read("entry_points.txt") or b""
-    if len(contents) > _LARGEST_FILE:
-        raise _UnreadableError(f"entry_points.txt is larger than {_LARGEST_FILE} bytes")
+def _text_of_entry_points(source: Installed) -> str:
+    contents = source.read("entry_points.txt") or b""
+    if len(contents) > LARGEST_FILE:
+        raise UnreadableError(f"entry_points.txt is larger than {LARGEST_FILE} bytes")
     try:
         text = contents.decode()
     except UnicodeDecodeError as error:
-        raise _UnreadableError(f"entry_points.txt is not UTF-8 (byte {error.start})") from error
+        raise UnreadableError(f"entry_points.txt is not UTF-8 (byte {error.start})") from error
     if text.startswith("\ufeff"):
-        raise _UnreadableError("entry_points.txt begins with a byte-order mark, which hides its first group")
+        raise UnreadableError("entry_points.txt begins with a byte-order mark, which hides its first group")
     return text
 
 
-def _lines_of_group(text: str) -> Iterator[str]:
+def _lines_of_group(text: str) -> list[str]:
     group = ""
+    lines: dict[str, None] = {}
     for line in map(str.strip, text.splitlines()):
         if line.startswith("[") and line.endswith("]"):
             group = line.strip("[]")
         elif line and not line.startswith("#") and group == GROUP:
-            yield line
+            lines[line] = None
+    if len(lines) > _MOST_ENTRY_POINTS:
+        raise UnreadableError(f"entry_points.txt has more than {_MOST_ENTRY_POINTS} entry points of the group")
+    return list(lines)
 
 
-def _name_and_version_inside(metadata: bytes | None) -> tuple[str, str]:
-    if metadata is None:
-        raise _UnreadableError("there is no METADATA file")
-    fields: dict[str, str] = {}
-    for line in metadata.decode(errors="replace").splitlines():
-        if not line.strip():
-            break
-        field, _, value = line.partition(":")
-        fields.setdefault(field.strip().lower(), value.strip())
-    if not fields.get("name"):
-        raise _UnreadableError("its metadata has no Name")
-    return canonical_name(fields["name"]), fields.get("version", "")
-
-
-def _candidate(line: str, distribution: str, version: str) -> Candidate:
+def _candidate(found: _Found, line: str) -> Candidate:
     name, equals, target = (part.strip() for part in line.partition("="))
     match = _TARGET.fullmatch(target)
     if not equals:
@@ -336,9 +238,9 @@ def _candidate(line: str, distribution: str, version: str) -> Candidate:
     elif match is None:
         reason = f"the entry point's target {target!r} is no module. Write {_example(name)}"
     else:
-        plugin = Plugin(name=name, distribution=distribution, version=version, module=match["module"])
+        plugin = Plugin(name=name, distribution=found.name, version=found.version, module=match["module"])
         return Candidate(plugin, match["attribute"] or "")
-    return _broken(distribution, version, reason, name, target)
+    return _broken(found, reason, name, target)
 
 
 def _example(name: str) -> str:
@@ -346,14 +248,21 @@ def _example(name: str) -> str:
     return f"'{name} = package.{word}' in pyproject.toml, under [project.entry-points.\"{GROUP}\"]"
 
 
-def _broken(distribution: str, version: str, reason: str, name: str = "", module: str = "") -> Candidate:
-    error = PluginError(reason, distribution=distribution, version=version, entry_point=name, module=module)
+def _broken(found: _Found, reason: str, name: str = "", module: str = "") -> Candidate:
+    error = PluginError(reason, distribution=found.name, version=found.version, entry_point=name, module=module)
     return Candidate(
-        Plugin(name=name, distribution=distribution, version=version, module=module, status="failed", error=error)
+        Plugin(
+            name=name,
+            distribution=found.name,
+            version=found.version,
+            module=module,
+            status="failed",
+            error=error,
+        )
     )
 
 
-def _without_rivals(candidates: list[Candidate]) -> list[Candidate]:
+def _without_rivals(found: _Found, candidates: list[Candidate]) -> list[Candidate]:
     """Fail the later of two entry points that share a name inside one distribution: their ids would be the same."""
     first: dict[str, Candidate] = {}
     kept: list[Candidate] = []
@@ -364,5 +273,5 @@ def _without_rivals(candidates: list[Candidate]) -> list[Candidate]:
             kept.append(candidate)
         else:
             reason = f"the distribution has another entry point of that name, for {rival.plugin.module}. Rename one"
-            kept.append(_broken(plugin.distribution, plugin.version, reason, plugin.name, plugin.module))
+            kept.append(_broken(found, reason, plugin.name, plugin.module))
     return kept

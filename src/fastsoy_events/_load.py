@@ -122,10 +122,22 @@ def _imported(candidate: Candidate) -> tuple[Plugin, ModuleType | None]:
         module = importlib.import_module(plugin.module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - isolation: whatever one import raises, the next plugin loads
         plugin = replace(plugin, import_seconds=perf_counter() - started)
+        _begin_at_the_module(error)
         return _failed(plugin, _reason_of_import(plugin.module, error), error), None
     plugin = replace(plugin, import_seconds=perf_counter() - started, status="loaded")
     plugin = _resolved(plugin, module, candidate.attribute)
     return plugin, module if plugin.status == "loaded" else None
+
+
+def _begin_at_the_module(error: BaseException) -> None:
+    """Leave the frames of the import system out of a traceback, if the module's code ran at all."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        if file not in (__file__, importlib.__file__) and not file.startswith("<frozen importlib"):
+            error.__traceback__ = traceback
+            return
+        traceback = traceback.tb_next
 
 
 def _resolved(plugin: Plugin, module: ModuleType, attribute: str) -> Plugin:

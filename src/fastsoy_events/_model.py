@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -18,7 +17,10 @@ if TYPE_CHECKING:
 
 def canonical_name(distribution: str) -> str:
     """Return a distribution's name in the one form that PEP 503 gives it."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
+    name = distribution.lower().replace("_", "-").replace(".", "-")
+    while "--" in name:
+        name = name.replace("--", "-")
+    return name
 
 
 Status: TypeAlias = Literal["discovered", "loaded", "failed", "disabled", "blocked"]
@@ -187,6 +189,12 @@ class HandlerFailure:
     handler: Handler
     error: BaseException
 
+    def __str__(self) -> str:
+        from traceback import format_exception_only
+
+        what = "".join(format_exception_only(self.error)).strip()  # unlike repr(), it bears errors that cannot be shown
+        return f"{self.event} / {self.handler.module}.{self.handler.qualname}: {what}"
+
 
 class Failures(tuple[HandlerFailure, ...]):
     """The failures of one emit, in dispatch order; empty when all went well.
@@ -213,11 +221,7 @@ class Failures(tuple[HandlerFailure, ...]):
 
 
 def _as_error(failure: HandlerFailure) -> HandlerError:
-    from traceback import format_exception_only
-
-    handler = failure.handler
-    what = "".join(format_exception_only(failure.error)).strip()  # unlike repr(), it bears errors that cannot be shown
-    error = HandlerError(f"{failure.event} / {handler.module}.{handler.qualname}: {what}")
+    error = HandlerError(str(failure))
     error.__cause__ = failure.error
     return error
 

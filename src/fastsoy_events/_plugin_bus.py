@@ -132,9 +132,10 @@ class PluginBus(EventBus):
             if state.report is None:
                 return self._load(arguments)
             if arguments not in (Arguments(), state.arguments):
+                changes = arguments.changes(state.arguments)
                 raise AlreadyLoadedError(
-                    f"load_plugins() was called before, with {state.arguments}, and cannot be called again with "
-                    f"{arguments}. Call it once with arguments; later calls without any return its report"
+                    f"load_plugins() was called before, and now with other arguments: {changes}. "
+                    "Call it once with arguments; later calls without any return its report"
                 )
             return state.report
 
@@ -218,7 +219,9 @@ class PluginBus(EventBus):
             warnings=tuple(remarks),
         )
         if arguments.strict and (failures or selection.unknown):
-            error = PluginLoadError("plugins could not be loaded", [*failures, *selection.unknown])
+            errors = [*failures, *selection.unknown]
+            names = ", ".join(dict.fromkeys(error.distribution for error in errors))
+            error = PluginLoadError(f"plugins could not be loaded: {names}", errors)
             error.report = report
             raise error
         self._state.report = report

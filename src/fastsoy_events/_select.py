@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fastsoy_events._model import canonical_name
 from fastsoy_events.errors import UnknownPluginError
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from fastsoy_events._model import Candidate
+
+
+_ALLOWED = "FASTSOY_EVENTS_ALLOWED (or --allow)"
+_DISABLED = "FASTSOY_EVENTS_DISABLED (or --disable)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +29,11 @@ class Arguments:
     allowed: frozenset[str] | None = None
     disabled: frozenset[str] = frozenset()
     strict: bool = False
+
+    def changes(self, before: Arguments | None) -> str:
+        """Tell in words what differs from an earlier call."""
+        pairs = ((name, getattr(before, name, None), getattr(self, name)) for name in self.__slots__)
+        return "; ".join(f"{name}={_shown(new)}, before {_shown(old)}" for name, old, new in pairs if old != new)
 
     @classmethod
     def of(
@@ -55,6 +64,10 @@ class Arguments:
         )
 
 
+def _shown(argument: object) -> str:
+    return str(sorted(cast("frozenset[str]", argument))) if isinstance(argument, frozenset) else repr(argument)
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which candidates may be imported.
@@ -82,22 +95,23 @@ def select(candidates: Sequence[Candidate], arguments: Arguments, environment: M
         "order": set(arguments.order),
         "allowed": set(arguments.allowed or ()),
         "disabled": set(arguments.disabled),
-        "FASTSOY_EVENTS_ALLOWED": _names_in(environment, "FASTSOY_EVENTS_ALLOWED"),
-        "FASTSOY_EVENTS_DISABLED": _names_in(environment, "FASTSOY_EVENTS_DISABLED"),
+        _ALLOWED: _names_in(environment, "FASTSOY_EVENTS_ALLOWED"),
+        _DISABLED: _names_in(environment, "FASTSOY_EVENTS_DISABLED"),
     }
     allowed = [names["allowed"]] if arguments.allowed is not None else []
     if "FASTSOY_EVENTS_ALLOWED" in environment:
-        allowed.append(names["FASTSOY_EVENTS_ALLOWED"])
-    disabled = names["disabled"] | names["FASTSOY_EVENTS_DISABLED"]
+        allowed.append(names[_ALLOWED])
+    disabled = names["disabled"] | names[_DISABLED]
     chosen = [_narrowed(candidate, allowed, disabled) for candidate in candidates]
     blocked = dict.fromkeys(each.plugin.distribution for each in chosen if each.plugin.status == "blocked")
     return Selection(
         candidates=tuple(chosen),
-        warnings=tuple(
-            f"Plugins of {name} are blocked: they are installed, but {name} is not among the allowed distributions. "
-            "Allow it or uninstall it"
-            for name in blocked
-        ),
+        warnings=(
+            f"Plugins of {', '.join(blocked)} are blocked: installed, but not among the allowed distributions. "
+            "Allow or uninstall them",
+        )
+        if blocked
+        else (),
         unknown=tuple(_unknown(names, candidates)),
     )
 

@@ -115,7 +115,8 @@ class PluginError(EventsError):
         if self.entry_point:
             place += f" / entry point {self.entry_point}"
         if self.module:
-            place += f" / module {self.module}"
+            module = self.module if self.module.replace(".", "").isidentifier() else repr(self.module)
+            place += f" / module {module}"
         return f"Plugin failed: {place}: {self.reason}"
 
 
