@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastsoy_events import Handler, Plugin
-from fastsoy_events._model import Candidate, Declaration, Roster, canonical_name
+from fastsoy_events._model import Candidate
 from fastsoy_events._order import HOST, described, fingerprint, in_plugin_order, owner, placed, plan, shadowed
+from fastsoy_events._record import Declaration, Roster, canonical_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -6,8 +6,8 @@ Importing this package scans and loads nothing: `load_plugins()` does, when the 
 from typing import TYPE_CHECKING
 
 from fastsoy_events._bus import EventBus
-from fastsoy_events._model import Failures, Handler, HandlerFailure, LoadReport, Plugin
 from fastsoy_events._plugin_bus import PluginBus, discover
+from fastsoy_events._record import Failures
 from fastsoy_events.errors import (
     AlreadyLoadedError,
     EmitDepthError,
@@ -22,6 +22,7 @@ from fastsoy_events.errors import (
 
 if TYPE_CHECKING:
     from fastsoy_events._load import hookimpl, hookspec
+    from fastsoy_events._model import Handler, HandlerFailure, LoadReport, Plugin
 
 __all__ = [
     "AlreadyLoadedError",
@@ -59,10 +60,22 @@ load_plugins = bus.load_plugins
 plugins = bus.plugins
 
 
-def __getattr__(name: str) -> object:
-    """Import pluggy's markers when they are first asked for: an application without hooks never pays for them."""
-    if name in {"hookimpl", "hookspec"}:
-        from fastsoy_events import _load
+_LATE = {
+    "Handler": "_model",
+    "HandlerFailure": "_model",
+    "LoadReport": "_model",
+    "Plugin": "_model",
+    "hookimpl": "_load",
+    "hookspec": "_load",
+}
 
-        return getattr(_load, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> object:
+    """Import what only some applications ask for when they do: the records for listing, and pluggy's markers."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    globals()[name] = value
+    return value

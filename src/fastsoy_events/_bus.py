@@ -7,13 +7,12 @@ import warnings
 import weakref
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeVar
 
 from fastsoy_events import _declare, _order
 from fastsoy_events._dispatch import Dispatcher
-from fastsoy_events._model import Roster
+from fastsoy_events._record import Roster
 from fastsoy_events.errors import EventNameWarning
 
 if TYPE_CHECKING:
@@ -22,15 +21,15 @@ if TYPE_CHECKING:
 
     import pluggy
 
-    from fastsoy_events._model import Declaration, Execution, Handler, LoadReport, Plan
+    from fastsoy_events._model import Handler, LoadReport
+    from fastsoy_events._record import Declaration, Execution, Plan
     from fastsoy_events._select import Arguments
 
 Declared: TypeAlias = "tuple[Declaration, Watched]"
 F = TypeVar("F", bound="Callable[..., object]")
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(NamedTuple):
     """The latest known execution of a module that declares, and its `__spec__`, which dies when it executes again."""
 
     execution: Execution
@@ -44,23 +43,27 @@ class Watched:
         )
 
 
-@dataclass(slots=True)
 class State:
-    """All that a bus knows; `isolated()` sets it aside whole."""
+    """All that a bus knows; `isolated()` sets it aside whole.
 
-    declarations: dict[str, dict[Hashable, Declaration]] = field(default_factory=dict)
-    executions: dict[str, Watched] = field(default_factory=dict)
-    executed_again: deque[str] = field(default_factory=deque)
-    files: dict[str, list[str]] = field(default_factory=dict)
-    shadowed: frozenset[str] = frozenset()
-    plans: dict[str, Plan | None] = field(default_factory=dict)
-    roster: Roster = field(default_factory=Roster)
-    hookspecs: tuple[ModuleType | type, ...] = ()
-    manager: pluggy.PluginManager | None = None
-    arguments: Arguments | None = None
-    report: LoadReport | None = None
-    outer: State | None = None
-    has_ended: bool = False
+    Args:
+        outer: the state that this one takes the place of; its hook specifications hold here too.
+    """
+
+    def __init__(self, outer: State | None = None) -> None:
+        self.outer = outer
+        self.has_ended = False
+        self.declarations: dict[str, dict[Hashable, Declaration]] = {}
+        self.executions: dict[str, Watched] = {}
+        self.executed_again: deque[str] = deque()
+        self.files: dict[str, list[str]] = {}
+        self.shadowed: frozenset[str] = frozenset()
+        self.plans: dict[str, Plan | None] = {}
+        self.roster = Roster()
+        self.hookspecs: tuple[ModuleType | type, ...] = outer.hookspecs if outer else ()
+        self.manager: pluggy.PluginManager | None = None
+        self.arguments: Arguments | None = None
+        self.report: LoadReport | None = None
 
     def forget_plans(self) -> None:
         """Have every plan made anew when it is next needed."""
@@ -158,7 +161,7 @@ class EventBus(Dispatcher):
             ()
         """
         with self._lock:
-            inner = State(outer=self._state, hookspecs=self._state.hookspecs)
+            inner = State(outer=self._state)
             self._use(inner)
         try:
             yield self

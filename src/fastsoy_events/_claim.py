@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.machinery import NamespaceLoader
 from typing import TYPE_CHECKING, cast
 
-from fastsoy_events._model import Roster
+from fastsoy_events._record import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

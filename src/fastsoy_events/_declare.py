@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, cast
 
-from fastsoy_events._model import Declaration, Execution
+from fastsoy_events._record import Declaration, Execution
 from fastsoy_events.errors import RegistrationError
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fastsoy_events._installed import LARGEST_FILE, Installed, UnreadableError, installed
-from fastsoy_events._model import Candidate, Plugin, canonical_name
+from fastsoy_events._model import Candidate, Plugin
+from fastsoy_events._record import canonical_name
 from fastsoy_events.errors import PluginError
 
 if TYPE_CHECKING:

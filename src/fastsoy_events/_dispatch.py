@@ -16,14 +16,14 @@ from keyword import iskeyword
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fastsoy_events._model import Failures, HandlerFailure, Plan
+from fastsoy_events._record import Failures, Plan
 from fastsoy_events.errors import EmitDepthError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from types import FrameType
 
-    from fastsoy_events._model import Handler
+    from fastsoy_events._model import Handler, HandlerFailure
 
 NO_FAILURES = Failures()
 
@@ -223,7 +223,9 @@ def noted(
     """Log one handler's failure, and add it to those of the emit."""
     if isinstance(error, RecursionError | EmitDepthError):
         error = _settled(error)
-    from fastsoy_events._report import handler_failed  # here, since logging takes longer to import than all of the bus
+    # Here, since logging takes longer to import than all of the bus.
+    from fastsoy_events._model import HandlerFailure
+    from fastsoy_events._report import handler_failed
 
     handler = plan.describe(function)
     handler_failed(plan.event, handler, error)

@@ -10,12 +10,13 @@ from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from fastsoy_events._model import Handler, Plan, Roster
+from fastsoy_events._record import Plan, Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 
-    from fastsoy_events._model import Candidate, Declaration
+    from fastsoy_events._model import Candidate, Handler
+    from fastsoy_events._record import Declaration
 
 HOST = -1  # the rank of the host's handlers: before every plugin's
 
@@ -100,6 +101,8 @@ def placed(declarations: Iterable[Declaration], roster: Roster, without: Collect
 
 def described(places: Iterable[Placed], roster: Roster) -> tuple[Handler, ...]:
     """Return the listing records of one event's handlers."""
+    from fastsoy_events._model import Handler  # here, since dispatch needs none of them
+
     seen: Counter[str] = Counter()
     handlers: list[Handler] = []
     for position, (rank, declaration) in enumerate(places):
@@ -132,11 +135,10 @@ def plan(event: str, places: Sequence[Placed], roster: Roster) -> Plan:
         listed = described(((owner(each.module, roster), each) for each in declarations), roster)
         return {id(each.function): handler for each, handler in zip(declarations, listed, strict=True)}
 
-    return Plan(
-        event=event,
-        functions=tuple(each.function for each in declarations),
-        describe=lambda function: records()[id(function)],
-    )
+    def describe(function: Callable[..., object]) -> Handler:
+        return records()[id(function)]
+
+    return Plan(event, tuple(each.function for each in declarations), describe)
 
 
 def fingerprint(handlers: Iterable[Handler]) -> str:

@@ -7,13 +7,12 @@ one of them may ever load plugins.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from threading import RLock
 from typing import TYPE_CHECKING
 
 from fastsoy_events import _order
 from fastsoy_events._bus import EventBus, declared_in
-from fastsoy_events._model import LoadReport, Roster
+from fastsoy_events._record import Roster
 from fastsoy_events.errors import AlreadyLoadedError, PluginLoadError
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     import pluggy
 
     from fastsoy_events._bus import Declared
-    from fastsoy_events._model import Candidate, Handler, Plugin
+    from fastsoy_events._model import Candidate, Handler, LoadReport, Plugin
     from fastsoy_events._select import Arguments, Selection
     from fastsoy_events.errors import PluginError
 
@@ -147,6 +146,8 @@ class PluginBus(EventBus):
             >>> [plugin.name for plugin in plugins() if plugin.status == "failed"]
             []
         """
+        from dataclasses import replace
+
         with self._lock:
             self._settle()
             roster = self._state.roster
@@ -205,6 +206,7 @@ class PluginBus(EventBus):
 
     def _reported(self, selection: Selection, remarks: list[str], arguments: Arguments) -> LoadReport:
         from fastsoy_events import _report
+        from fastsoy_events._model import LoadReport
 
         failures: list[PluginError] = [plugin.error for plugin in self._state.roster.plugins if plugin.error]
         for failure in failures:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, cast
 
-from fastsoy_events._model import canonical_name
+from fastsoy_events._record import canonical_name
 from fastsoy_events.errors import UnknownPluginError
 
 if TYPE_CHECKING:

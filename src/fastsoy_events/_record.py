@@ -1,0 +1,141 @@
+"""The records behind `on` and `emit`: tuples, since every start pays for making their classes."""
+
+from __future__ import annotations
+
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastsoy_events.errors import HandlerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+    from types import CodeType
+
+    from fastsoy_events._model import Handler, HandlerFailure, Plugin
+
+
+def canonical_name(distribution: str) -> str:
+    """Return a distribution's name in the one form that PEP 503 gives it."""
+    name = distribution.lower().replace("_", "-").replace(".", "-")
+    while "--" in name:
+        name = name.replace("--", "-")
+    return name
+
+
+class Declaration(NamedTuple):
+    """What `@on` recorded: one callable for one event.
+
+    Args:
+        event: the event's name.
+        function: the callable.
+        module: the module that the handler belongs to.
+        qualname: its qualified name there.
+        declared_in: the module whose execution declared it.
+        is_async: whether calling it is known to return a coroutine.
+        location: the code that it runs, or `file:line` of the `@on` where it has no code in Python.
+    """
+
+    event: str
+    function: Callable[..., object]
+    module: str
+    qualname: str
+    declared_in: str
+    is_async: bool
+    location: CodeType | str
+
+    @property
+    def identity(self) -> Hashable:
+        """Return what makes the callable the same one again; a bound method is a new object at each access."""
+        function = self.function
+        if isinstance(function, MethodType):
+            return (id(function.__self__), id(function.__func__))
+        return function if type(function) is FunctionType else id(function)
+
+    @property
+    def key(self) -> Hashable:
+        """Return what makes the declaration the same one again: several modules may declare one callable."""
+        if type(self.function) is FunctionType and self.declared_in == self.module:
+            return self.function
+        return (self.identity, self.module, self.declared_in)
+
+    @property
+    def source(self) -> str:
+        """Return `file:line`."""
+        if isinstance(self.location, str):
+            return self.location
+        return f"{self.location.co_filename}:{self.location.co_firstlineno}"
+
+
+class Execution(NamedTuple):
+    """One execution of a module that declares handlers.
+
+    Args:
+        module: the name under which it runs.
+        namespace: its globals; held so that its `__spec__` lives until the module executes again.
+        file: the file it was read from; empty where there is none.
+    """
+
+    module: str
+    namespace: dict[str, Any]
+    file: str
+
+    @property
+    def spec(self) -> object:
+        """Return the module's `__spec__`: a module that executes again gets a new one."""
+        return self.namespace.get("__spec__")
+
+
+class Roster(NamedTuple):
+    """The plugins of one bus, and which modules are theirs.
+
+    Args:
+        plugins: in plugin order; a plugin's index is its rank.
+        claims: the dotted prefixes that are claimed, each with the rank of the plugin that has it.
+    """
+
+    plugins: tuple[Plugin, ...] = ()
+    claims: Mapping[str, int] = {}
+
+
+class Plan(NamedTuple):
+    """The handlers of one event, frozen in dispatch order.
+
+    Args:
+        event: the event's name.
+        functions: the handlers' callables.
+        describe: makes the listing record of the handler with a callable; needed only when one fails.
+    """
+
+    event: str
+    functions: tuple[Callable[..., object], ...]
+    describe: Callable[[Callable[..., object]], Handler]
+
+
+class Failures(tuple["HandlerFailure", ...]):
+    """The failures of one emit, in dispatch order; empty when all went well.
+
+    Example:
+        >>> Failures().raise_if_any()
+    """
+
+    __slots__ = ()
+
+    def raise_if_any(self) -> None:
+        """Raise the failures, if there are any.
+
+        Raises:
+            ExceptionGroup: of one `HandlerError` a failure, each with the handler's own error as its `__cause__`.
+
+        Example:
+            >>> import asyncio
+            >>> from fastsoy_events import EventBus
+            >>> asyncio.run(EventBus().emit("employee.created", employee_id=1)).raise_if_any()
+        """
+        if self:
+            raise ExceptionGroup(f"handlers of {self[0].event} failed", [_as_error(failure) for failure in self])
+
+
+def _as_error(failure: HandlerFailure) -> HandlerError:
+    error = HandlerError(str(failure))
+    error.__cause__ = failure.error
+    return error
