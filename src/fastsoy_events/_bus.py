@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeVar
 
 from fastsoy_events import _declare, _order
 from fastsoy_events._dispatch import Dispatcher
-from fastsoy_events._record import Roster
+from fastsoy_events._record import UNMADE, Roster
 from fastsoy_events.errors import EventNameWarning
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class State:
         self.executed_again: deque[str] = deque()
         self.files: dict[str, list[str]] = {}
         self.shadowed: frozenset[str] = frozenset()
-        self.plans: dict[str, Plan | None] = {}
+        self.plans: dict[str, Plan] = {}
         self.roster = Roster()
         self.hookspecs: tuple[ModuleType | type, ...] = outer.hookspecs if outer else ()
         self.manager: pluggy.PluginManager | None = None
@@ -68,7 +68,7 @@ class State:
     def forget_plans(self) -> None:
         """Have every plan made anew when it is next needed."""
         for event in list(self.plans):
-            self.plans[event] = None
+            self.plans[event] = UNMADE
 
 
 class EventBus(Dispatcher):
@@ -229,7 +229,7 @@ class EventBus(Dispatcher):
     def _add(self, declaration: Declaration) -> None:
         declared = self._state.declarations.setdefault(declaration.event, {})
         declared.setdefault(declaration.key, declaration)
-        self._state.plans[declaration.event] = None
+        self._state.plans[declaration.event] = UNMADE
 
     # Plans
 

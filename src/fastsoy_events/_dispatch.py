@@ -16,33 +16,23 @@ from keyword import iskeyword
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fastsoy_events._record import Failures, Plan
+from fastsoy_events._record import UNMADE, Failures, Plan
 from fastsoy_events.errors import EmitDepthError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from types import FrameType
 
-    from fastsoy_events._model import Handler, HandlerFailure
+    from fastsoy_events._model import HandlerFailure
 
 NO_FAILURES = Failures()
-
-
-def _describe_nobody(function: object) -> Handler:
-    raise LookupError(function)
-
-
-NOBODY = Plan("", (), _describe_nobody)  # the plan of every event without handlers
-
-
-_FEW = 3  # up to here, making ready to call a loop costs more than it spares
 
 
 class Dispatcher(ABC):
     """What emits: it finds the plan of an event and runs it."""
 
-    # The events that have handlers, each with its plan once that has been needed.
-    _plans: dict[str, Plan | None]
+    # The events that have handlers, each with its plan, or UNMADE until that is needed.
+    _plans: dict[str, Plan]
 
     @abstractmethod
     def _plan(self, event: str) -> Plan:
@@ -71,25 +61,23 @@ class Dispatcher(ABC):
             >>> failures.raise_if_any()
         """
         try:
-            plan = self._plans.get(event, NOBODY)
+            plan = self._plans.get(event)
         except TypeError:  # it cannot even be looked up
             raise _refusal(event) from None
-        if plan is NOBODY:
-            if not isinstance(event, str):  # pyright: ignore[reportUnnecessaryIsInstance] - not every caller is type-checked
-                raise _refusal(event)
-            return NO_FAILURES
         if plan is None:
-            plan = self._plan(event)
-        if len(plan.functions) > _FEW:
-            loop = _loops.get(tuple(payload)) or _loop_for(tuple(payload))
-            if loop is not None:
+            if event.__class__ is str or isinstance(event, str):  # pyright: ignore[reportUnnecessaryIsInstance] - not all are typed
+                return NO_FAILURES
+            raise _refusal(event)
+        if not plan.runs_in_emit:
+            if plan is UNMADE:
+                plan = self._plan(event)
+            if not plan.runs_in_emit:
+                loop = _loops.get((plan.is_async, *payload)) or _loop_for(plan, payload)
                 return await loop(plan, **payload)
         failures: list[HandlerFailure] | None = None
         for function in plan.functions:
             try:
-                result: Any = function(**payload)
-                if result is not None and (type(result) is CoroutineType or can_be_awaited(result)):
-                    await result
+                await function(**payload)  # type: ignore[misc]  # as plan.is_async says
             except BaseException as error:
                 if passes(error):
                     raise
@@ -103,7 +91,7 @@ def _refusal(event: object) -> TypeError:
 
 def can_be_awaited(result: object) -> bool:
     """Tell whether `await` takes what a handler returned."""
-    if isinstance(result, Awaitable):
+    if type(result) is CoroutineType or isinstance(result, Awaitable):
         return True
     return isinstance(result, GeneratorType) and bool(result.gi_code.co_flags & CO_ITERABLE_COROUTINE)
 
@@ -115,26 +103,43 @@ async def handlers_of({plan}, /{parameters}):
     {failures} = None
     for {function} in {plan}.functions:
         try:
-            {result} = {function}({arguments})
-            if {result} is not None and ({type}({result}) is {CoroutineType} or {can_be_awaited}({result})):
-                await {result}
+            {call}
         except {BaseException} as {error}:
             if {passes}({error}):
                 raise
             {failures} = {noted}({failures}, {plan}, {function}, {error})
     return {NO_FAILURES} if {failures} is None else {Failures}({failures})
 """
-_MOST_LOOPS = 256  # an application has about as many sets of keywords as it has events; beyond, the plain loop serves
+_CALL_OF_COROUTINE_FUNCTION = "await {function}({arguments})"
+_CALL_OF_ANY = """\
+{result} = {function}({arguments})
+            if {result} is not None and {can_be_awaited}({result}):
+                await {result}"""
+_MOST_LOOPS = 512  # an application has about as many sets of keywords as it has events; beyond, the plain loop serves
 
 _Loop: TypeAlias = "Callable[..., Coroutine[Any, Any, Failures]]"
-_loops: dict[tuple[str, ...], _Loop] = {}
+_loops: dict[tuple[bool | str, ...], _Loop] = {}
 
 
-def _loop_for(keywords: tuple[str, ...]) -> _Loop | None:
-    """Make the loop for payloads of these keywords and keep it; None where the plain loop has to serve."""
-    if len(_loops) >= _MOST_LOOPS or not all(map(_can_be_parameter, keywords)):
-        return None
-    return _loops.setdefault(keywords, _made_loop(keywords))
+def _loop_for(plan: Plan, payload: Mapping[str, object]) -> _Loop:
+    """Make the loop for payloads of these keywords and keep it, or return the plain one where none can be made."""
+    if len(_loops) >= _MOST_LOOPS or not all(map(_can_be_parameter, payload)):
+        return _plain_loop
+    return _loops.setdefault((plan.is_async, *payload), _made_loop(tuple(payload), are_async=plan.is_async))
+
+
+async def _plain_loop(plan: Plan, /, **payload: object) -> Failures:
+    failures: list[HandlerFailure] | None = None
+    for function in plan.functions:
+        try:
+            result: Any = function(**payload)
+            if result is not None and can_be_awaited(result):
+                await result
+        except BaseException as error:
+            if passes(error):
+                raise
+            failures = noted(failures, plan, function, error)
+    return NO_FAILURES if failures is None else Failures(failures)
 
 
 def _can_be_parameter(keyword: str) -> bool:
@@ -142,30 +147,20 @@ def _can_be_parameter(keyword: str) -> bool:
     return keyword.isascii() and keyword.isidentifier() and not iskeyword(keyword) and keyword != "__debug__"
 
 
-def _made_loop(keywords: tuple[str, ...]) -> _Loop:
+def _made_loop(keywords: tuple[str, ...], *, are_async: bool) -> _Loop:
     """Write the loop's source and run it, as dataclasses do; the source shows in tracebacks."""
     keywords = tuple(str.__str__(keyword) for keyword in keywords)  # a kind of text may have words of its own
     prefix = "_"
     while any(keyword.startswith(prefix) for keyword in keywords):
         prefix += "_"
-    names = ("plan", "failures", "function", "result", "error")
-    values = {
-        "type": type,
-        "CoroutineType": CoroutineType,
-        "BaseException": BaseException,
-        "can_be_awaited": can_be_awaited,
-        "passes": passes,
-        "noted": noted,
-        "NO_FAILURES": NO_FAILURES,
-        "Failures": Failures,
-    }
-    source = _TEMPLATE.format(
-        parameters="".join(f", {keyword}" for keyword in ("*", *keywords)) if keywords else "",
-        arguments=", ".join(f"{keyword}={keyword}" for keyword in keywords),
-        **{name: prefix + name for name in (*names, *values)},
+    words = {name: prefix + name for name in ("plan", "failures", "function", "result", "error", *_NAMES_IN_LOOP)}
+    call = (_CALL_OF_COROUTINE_FUNCTION if are_async else _CALL_OF_ANY).format(
+        arguments=", ".join(f"{keyword}={keyword}" for keyword in keywords), **words
     )
+    parameters = "".join(f", {keyword}" for keyword in ("*", *keywords)) if keywords else ""
+    source = _TEMPLATE.format(parameters=parameters, call=call, **words)
     file = f"<fastsoy_events handlers_of({', '.join(keywords)})>"
-    namespace: dict[str, Any] = {prefix + name: value for name, value in values.items()}
+    namespace: dict[str, Any] = {prefix + name: value for name, value in _NAMES_IN_LOOP.items()}
     exec(compile(source, file, "exec"), namespace)  # noqa: S102 - from the template, and keywords that are plain names
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     loop: _Loop = namespace["handlers_of"]
@@ -235,6 +230,16 @@ def noted(
     failures = [] if failures is None else failures
     failures.append(HandlerFailure(plan.event, handler, error))
     return failures
+
+
+_NAMES_IN_LOOP: dict[str, object] = {
+    "BaseException": BaseException,
+    "can_be_awaited": can_be_awaited,
+    "passes": passes,
+    "noted": noted,
+    "NO_FAILURES": NO_FAILURES,
+    "Failures": Failures,
+}
 
 
 # Nested emits are not counted: that would cost every emit something. They are read from the stack, once it has run out.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import CO_COROUTINE
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -97,8 +98,11 @@ class Roster(NamedTuple):
     claims: Mapping[str, int] = {}
 
 
-class Plan(NamedTuple):
-    """The handlers of one event, frozen in dispatch order.
+_FEW = 3  # up to here, making ready to call a loop made for the keywords costs more than it spares
+
+
+class Plan:
+    """The handlers of one event, frozen in dispatch order; no tuple, since every emit reads its attributes.
 
     Args:
         event: the event's name.
@@ -106,9 +110,31 @@ class Plan(NamedTuple):
         describe: makes the listing record of the handler with a callable; needed only when one fails.
     """
 
-    event: str
-    functions: tuple[Callable[..., object], ...]
-    describe: Callable[[Callable[..., object]], Handler]
+    __slots__ = ("describe", "event", "functions", "is_async", "runs_in_emit")
+
+    def __init__(
+        self,
+        event: str,
+        functions: tuple[Callable[..., object], ...],
+        describe: Callable[[Callable[..., object]], Handler],
+    ) -> None:
+        self.event = event
+        self.functions = functions
+        self.describe = describe
+        self.is_async = all(map(_returns_a_coroutine, functions))
+        self.runs_in_emit = self.is_async and len(functions) <= _FEW
+
+
+def _returns_a_coroutine(function: Callable[..., object]) -> bool:
+    return type(function) is FunctionType and bool(function.__code__.co_flags & CO_COROUTINE)
+
+
+def _describe_nobody(function: object) -> Handler:
+    raise LookupError(function)
+
+
+UNMADE = Plan("", (print,), _describe_nobody)
+"""What stands for a plan that has not been needed yet; it holds a plain function, and so never runs in an emit."""
 
 
 class Failures(tuple["HandlerFailure", ...]):
