@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsoy_events import EmitDepthError, EventBus, EventNameWarning, Failures, HandlerError, load_plugins
+from fastsoy_events import EmitDepthError, EventBus, EventNameWarning, Failures, HandlerError, _dispatch, load_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
@@ -1409,3 +1409,19 @@ async def test_an_emit_in_the_clean_up_of_a_cancelled_task_isolates_as_ever(fres
         await task
     assert ran == ["next"]
     assert [type(error) for error in failed] == [OSError]
+
+
+async def test_each_loop_shows_its_own_source_in_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_dispatch, "_loops", {})  # other tests may have filled it
+    fresh_bus = EventBus()
+    for number in range(4):
+
+        async def refuse(number: int = number) -> None: ...
+
+        fresh_bus.on("order.placed")(refuse)
+        fresh_bus.on("order.refunded")(lambda number=number: None)
+    for event in ("order.placed", "order.refunded", "order.placed"):
+        failures = await fresh_bus.emit(event, a_keyword_that_no_handler_takes=1)
+        lines = {traceback.extract_tb(failure.error.__traceback__)[-1].line for failure in failures}
+        call = "_function(a_keyword_that_no_handler_takes=a_keyword_that_no_handler_takes)"
+        assert lines == {f"await {call}" if event == "order.placed" else f"_result = {call}"}

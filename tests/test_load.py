@@ -1444,3 +1444,11 @@ def test_discovery_and_loading_agree(site: Site) -> None:
     site.install("broken", "[fastsoy.event_handlers]\nbroken\n")
     found = [(plugin.id, plugin.version, plugin.module) for plugin in discover([site.folder])]
     assert [(plugin.id, plugin.version, plugin.module) for plugin in load(site).plugins] == found
+
+
+def test_a_module_in_absurdly_many_packages_is_one_plugins_failure(site: Site) -> None:
+    install(site, "acme-a", "z")
+    site.install("deep", {"deep": ".".join(["a"] * 20_000)})
+    report = load(site)
+    assert [plugin.status for plugin in report.plugins if plugin.distribution == "deep"] == ["failed"]
+    assert {plugin.status for plugin in report.plugins if plugin.distribution != "deep"} == {"loaded"}

@@ -188,11 +188,12 @@ class EventBus(Dispatcher):
                 return
             self._forget(execution.module)
         state.executions[execution.module] = Watched(execution, _watch(execution, state))
-        if execution.file:
-            names = state.files.setdefault(execution.file, [])
+        file = execution.file()
+        if file:
+            names = state.files.setdefault(file, [])
             if execution.module not in names:
                 names.append(execution.module)
-                self._prefer_one_name(execution.file, names)
+                self._prefer_one_name(file, names)
 
     def _prefer_one_name(self, file: str, names: Sequence[str]) -> None:
         if len(names) > 1:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from fastsoy_events._model import Candidate
 
+_DEEPEST = 64  # packages inside each other; the metadata is not trusted
 _DOTTED_NAME = re.compile(r"\w+(?:\.\w+)*")
 
 
@@ -35,8 +36,21 @@ class _Located:
     is_namespace: bool
 
 
-def roster(candidates: Sequence[Candidate]) -> Roster:
-    """Find out which modules each plugin may call its own.
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What belongs to the plugins.
+
+    Args:
+        roster: the plugins, and the modules that each may call its own.
+        files: the real paths of their entry modules, each with the names of its module.
+    """
+
+    roster: Roster
+    files: dict[str, list[str]]
+
+
+def claims(candidates: Sequence[Candidate]) -> Claims:
+    """Find out what belongs to each plugin.
 
     The entry point's module, and where that is a plain module in a package with code, the package. Of several plugins
     with the same prefix, the first in plugin order has it. Where the entry point is too broken to name a module, what
@@ -45,49 +59,49 @@ def roster(candidates: Sequence[Candidate]) -> Roster:
     Args:
         candidates: in plugin order.
     """
-    claims: dict[str, int] = {}
+    locate = _Locator()
+    prefixes: dict[str, int] = {}
+    files: dict[str, list[str]] = {}
     for rank, candidate in enumerate(candidates):
-        for prefix in _prefixes(candidate.plugin.module):
-            claims.setdefault(prefix, rank)
+        module = candidate.plugin.module
+        located = locate(module)
+        for prefix in _prefixes(module, located, locate):
+            prefixes.setdefault(prefix, rank)
+        if located is not None and located.file:
+            names = files.setdefault(os.path.realpath(located.file), [])
+            names += [] if module in names else [module]
     for rank, candidate in enumerate(candidates):
         for prefix in candidate.installed:
-            claims.setdefault(prefix, rank)
-    return Roster(tuple(candidate.plugin for candidate in candidates), claims)
+            prefixes.setdefault(prefix, rank)
+    return Claims(Roster(tuple(candidate.plugin for candidate in candidates), prefixes), files)
 
 
-def files(candidates: Iterable[Candidate]) -> dict[str, list[str]]:
-    """Return the files of the plugins' entry modules, each with the names of its module."""
-    found: dict[str, list[str]] = {}
-    for module in dict.fromkeys(candidate.plugin.module for candidate in candidates):
-        located = _located(module)
-        if located is not None and located.file:
-            found.setdefault(os.path.realpath(located.file), []).append(module)
-    return found
-
-
-def _prefixes(module: str) -> tuple[str, ...]:
+def _prefixes(module: str, located: _Located | None, locate: _Locator) -> tuple[str, ...]:
     if not _DOTTED_NAME.fullmatch(module):
         return ()
-    located, parent = _located(module), _located(module.rpartition(".")[0])
+    package = module.rpartition(".")[0]
+    parent = locate(package)
     if parent is None or parent.is_namespace or (located is not None and located.locations is not None):
         return (module,)
-    return (module, module.rpartition(".")[0])
+    return (module, package)
 
 
-def _located(module: str) -> _Located | None:
-    if not _DOTTED_NAME.fullmatch(module):
-        return None
-    found: _Located | None = None
-    name = ""
-    for part in module.split("."):
-        path = None if found is None else found.locations
-        if found is not None and path is None:
+class _Locator(dict[str, "_Located | None"]):
+    """Where modules are; each is looked for once."""
+
+    def __call__(self, module: str) -> _Located | None:
+        if module not in self:
+            can_be_found = module.count(".") < _DEEPEST and _DOTTED_NAME.fullmatch(module)
+            self[module] = self._located(module) if can_be_found else None
+        return self[module]
+
+    def _located(self, module: str) -> _Located | None:
+        package, _, part = module.rpartition(".")
+        parent = self(package) if package else None
+        if package and (parent is None or parent.locations is None):
             return None
-        name = f"{name}.{part}" if name else part
-        found = _as_imported(name) or _by_finders(name, path) or _nested_namespace(part, path)
-        if found is None:
-            return None
-    return found
+        path = None if parent is None else parent.locations
+        return _as_imported(module) or _by_finders(module, path) or _nested_namespace(part, path)
 
 
 def _as_imported(name: str) -> _Located | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 from functools import lru_cache, partial
 from types import CodeType, FrameType, FunctionType, MethodType
@@ -76,7 +75,7 @@ def declare(event: str, function: Callable[..., object], applied_in: FrameType) 
         is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called),
         location=_code(inspect.unwrap(cast("Any", called))) or f"{applied_in.f_code.co_filename}:{applied_in.f_lineno}",
     )
-    return declaration, Execution(declaration.declared_in, namespace, _file(namespace))
+    return declaration, Execution(declaration.declared_in, namespace)
 
 
 def _called(function: object) -> object:
@@ -166,8 +165,3 @@ def _declaring(function: object, applied_in: FrameType) -> tuple[str, dict[str, 
     if frame is None or frame.f_globals.get("__name__") == "__main__":
         return module, applied_by
     return module, frame.f_globals
-
-
-def _file(namespace: dict[str, Any]) -> str:
-    file = namespace.get("__file__")
-    return os.path.realpath(file) if isinstance(file, str) else ""

@@ -159,7 +159,7 @@ def _made_loop(keywords: tuple[str, ...], *, are_async: bool) -> _Loop:
     )
     parameters = "".join(f", {keyword}" for keyword in ("*", *keywords)) if keywords else ""
     source = _TEMPLATE.format(parameters=parameters, call=call, **words)
-    file = f"<fastsoy_events handlers_of({', '.join(keywords)})>"
+    file = f"<fastsoy_events {'async ' if are_async else ''}handlers_of({', '.join(keywords)})>"
     namespace: dict[str, Any] = {prefix + name: value for name, value in _NAMES_IN_LOOP.items()}
     exec(compile(source, file, "exec"), namespace)  # noqa: S102 - from the template, and keywords that are plain names
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)

@@ -180,12 +180,13 @@ class PluginBus(EventBus):
 
     def _expect(self, candidates: Sequence[Candidate]) -> None:
         """Give the plugins' modules to them before any is imported, so that no handler takes part too early."""
-        from fastsoy_events import _claim
+        from fastsoy_events._claim import claims
 
         with self._lock:
             state = self._state
-            state.roster = _claim.roster(candidates)
-            for file, modules in _claim.files(candidates).items():
+            claimed = claims(candidates)
+            state.roster = claimed.roster
+            for file, modules in claimed.files.items():
                 names = state.files.setdefault(file, [])
                 new = [module for module in modules if module not in names]
                 names += new

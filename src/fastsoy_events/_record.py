@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inspect import CO_COROUTINE
+from os.path import realpath
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,17 +74,20 @@ class Execution(NamedTuple):
     Args:
         module: the name under which it runs.
         namespace: its globals; held so that its `__spec__` lives until the module executes again.
-        file: the file it was read from; empty where there is none.
     """
 
     module: str
     namespace: dict[str, Any]
-    file: str
 
     @property
     def spec(self) -> object:
         """Return the module's `__spec__`: a module that executes again gets a new one."""
         return self.namespace.get("__spec__")
+
+    def file(self) -> str:
+        """Return the real path of the file that the module was read from; empty where there is none."""
+        file = self.namespace.get("__file__")
+        return realpath(file) if isinstance(file, str) else ""
 
 
 class Roster(NamedTuple):
