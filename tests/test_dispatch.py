@@ -1414,12 +1414,14 @@ async def test_an_emit_in_the_clean_up_of_a_cancelled_task_isolates_as_ever(fres
 async def test_each_loop_shows_its_own_source_in_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_dispatch, "_loops", {})  # other tests may have filled it
     fresh_bus = EventBus()
-    for number in range(4):
+    for _ in range(4):
 
-        async def refuse(number: int = number) -> None: ...
+        async def refuse() -> None: ...
+
+        def refuse_too() -> None: ...
 
         fresh_bus.on("order.placed")(refuse)
-        fresh_bus.on("order.refunded")(lambda number=number: None)
+        fresh_bus.on("order.refunded")(refuse_too)
     for event in ("order.placed", "order.refunded", "order.placed"):
         failures = await fresh_bus.emit(event, a_keyword_that_no_handler_takes=1)
         lines = {traceback.extract_tb(failure.error.__traceback__)[-1].line for failure in failures}

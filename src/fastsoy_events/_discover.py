@@ -24,6 +24,7 @@ _GROUP_IN_UTF8 = GROUP.encode()
 _GROUP_IN_UTF16 = b"\0".join(bytes([byte]) for byte in _GROUP_IN_UTF8)  # as some editors on Windows write files
 _MOST_ENTRY_POINTS = 10_000  # of one distribution
 _DEEPEST_FOLDER = 64
+_LONGEST_LINE = 1000  # characters
 _ODD_FOLDER = re.compile(r"(?P<name>.+)-(?P<version>\d[^-]*)-py\d.*")
 _TARGET = re.compile(r"(?P<module>\w+(?:\.\w+)*)\s*(?::\s*(?P<attribute>\w+(?:\.\w+)*)\s*)?(?:\[.*\]\s*)?")
 
@@ -230,6 +231,9 @@ def _lines_of_group(text: str) -> list[str]:
 def _candidate(found: _Found, line: str) -> Candidate:
     name, equals, target = (part.strip() for part in line.partition("="))
     match = _TARGET.fullmatch(target)
+    if len(line) > _LONGEST_LINE:
+        reason = f"the line {line[:40]!r}... of entry_points.txt has more than {_LONGEST_LINE} characters"
+        return _broken(found, reason, name[:40])
     if not equals:
         reason = f"the line {line!r} of entry_points.txt has no '='. Write {_example(name)}"
     elif not name:
