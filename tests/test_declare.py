@@ -6,6 +6,7 @@ import asyncio
 import functools
 import gc
 import importlib
+import importlib.util
 import logging
 import subprocess
 import sys
@@ -932,3 +933,18 @@ def test_static_methods_and_functions_that_merely_take_self_are_fine(fresh_bus: 
     def note(self: int) -> None: ...
 
     assert len(fresh_bus.handlers()) == 2
+
+
+def test_two_files_whose_modules_share_a_name_by_chance_keep_their_handlers(site: Site) -> None:
+    modules = []
+    for folder in ("one", "two"):
+        file = site.folder / folder / "handlers.py"
+        file.parent.mkdir()
+        file.write_text(dedent(COUNTING.format(mark=folder)))
+        spec = importlib.util.spec_from_file_location("handlers", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        modules.append(module)
+    assert calls_of() == ["one", "two"]

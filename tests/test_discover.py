@@ -13,7 +13,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import importlib_metadata
 import pytest
@@ -875,3 +875,33 @@ def test_whatever_one_distribution_holds_the_others_are_found(contents: bytes, m
             (info / "METADATA").write_bytes(text)
             (info / "entry_points.txt").write_bytes(entry_points)
         assert ("good", "mail", "good") in targets(discover([root]))
+
+
+def test_a_zip_file_whose_metadata_unpacks_to_very_much_is_not_unpacked(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = site.folder / "large.zip"
+    with ZipFile(file, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("acme-1.0.dist-info/METADATA", "Name: acme\nVersion: 1.0\n")
+        archive.writestr("acme-1.0.dist-info/entry_points.txt", HEADER + "#" * (1 << 21))
+    assert discover(path=[str(file)]) == ()
+    assert f"{file.resolve()} holds metadata of more than 1048576 bytes" in caplog.text
+
+
+def test_a_pipe_on_the_path_is_not_waited_for(site: Site) -> None:
+    os.mkfifo(site.folder / "pipe.zip")
+    assert discover(path=[str(site.folder / "pipe.zip")]) == ()
+
+
+@pytest.mark.parametrize("version", ["1.0\x1b[2J", "1.0\x07"])
+def test_what_a_terminal_would_obey_is_left_out_of_a_version(site: Site, version: str) -> None:
+    site.install("acme", {"mail": "acme"}, metadata=f"Name: acme\nVersion: {version}\n")
+    [plugin] = in_site(site)
+    assert plugin.version.isprintable()
+
+
+def test_a_line_with_characters_that_cannot_be_shown_is_one_failure(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.install("broken", f"{HEADER}mail\x1b[2J = acme\n", version="3.2")
+    assert "characters that cannot be shown" in str(the_failure(site, caplog))

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from fastsoy_events import EmitDepthError, EventBus, EventNameWarning, Failures, HandlerError, _dispatch, load_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
     from pathlib import Path
 
 HERE = __name__
@@ -205,9 +205,17 @@ async def test_plain_functions_and_builtins_are_called(fresh_bus: EventBus) -> N
     assert seen == {"number": 7}
 
 
-async def test_a_generator_that_a_handler_returns_is_not_awaited(fresh_bus: EventBus) -> None:
+async def test_a_generator_that_a_handler_returns_is_its_failure_since_nothing_would_run_it(
+    fresh_bus: EventBus,
+) -> None:
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+
     fresh_bus.on("number.given")(lambda: (each for each in ()))
-    assert await fresh_bus.emit("number.given") == ()
+    fresh_bus.on("number.given")(lambda: numbers())
+    errors = [failure.error for failure in await fresh_bus.emit("number.given")]
+    assert [type(error) for error in errors] == [TypeError, TypeError]
+    assert all("returned a generator" in str(error) for error in errors)
 
 
 # Payload
@@ -1427,3 +1435,23 @@ async def test_each_loop_shows_its_own_source_in_a_traceback(monkeypatch: pytest
         lines = {traceback.extract_tb(failure.error.__traceback__)[-1].line for failure in failures}
         call = "_function(a_keyword_that_no_handler_takes=a_keyword_that_no_handler_takes)"
         assert lines == {f"await {call}" if event == "order.placed" else f"_result = {call}"}
+
+
+async def test_a_filter_of_the_log_that_raises_stops_no_handler(
+    fresh_bus: EventBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(record: logging.LogRecord) -> bool:
+        raise ValueError("the filter is broken")
+
+    ran: list[str] = []
+    fresh_bus.on("order.placed")(lambda: 1 / 0)
+    fresh_bus.on("order.placed")(lambda: ran.append("next"))
+    logger = logging.getLogger("fastsoy_events")
+    logger.addFilter(refuse)
+    try:
+        failures = await fresh_bus.emit("order.placed")
+    finally:
+        logger.removeFilter(refuse)
+    assert ran == ["next"]
+    assert len(failures) == 1
+    assert "the filter is broken" in capsys.readouterr().err

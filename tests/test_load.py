@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import importlib
 import importlib.util
 import logging
 import os
 import sys
+import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
@@ -19,12 +22,14 @@ import pytest
 
 from fastsoy_events import (
     AlreadyLoadedError,
+    EventNameWarning,
     EventsError,
     LoadReport,
     PluginError,
     PluginLoadError,
     RegistrationError,
     UnknownPluginError,
+    _plugin_bus,
     bus,
     discover,
     emit,
@@ -799,15 +804,18 @@ def test_what_is_only_worth_a_warning_is_none_strictly_either(site: Site) -> Non
     assert len(report.warnings) == 2
 
 
-def test_after_a_strict_failure_it_may_be_called_again(site: Site) -> None:
+def test_after_a_strict_failure_every_call_raises_it_again_and_the_good_ones_serve(site: Site) -> None:
     install(site, "a")
     site.install("acme-b", {"b": "acme_b"}, {"acme_b": f"{HANDLER}\n1 / 0\n"})
-    with pytest.raises(PluginLoadError):
+    with pytest.raises(PluginLoadError, match="could not be loaded: acme-b") as first:
         load(site, strict=True)
-    (site.folder / "acme_b.py").write_text(HANDLER)
-    report = load(site, strict=True)
-    assert list(statuses(report).values()) == ["loaded", "loaded"]
-    assert served() == ["acme_a", "acme_b"]
+    for again in ({"path": [site.folder], "strict": True}, {}):
+        with pytest.raises(PluginLoadError) as second:
+            load_plugins(**again)
+        assert second.value is first.value
+    with pytest.raises(AlreadyLoadedError, match="strict=False, before True"):
+        load(site, strict=False)
+    assert served() == ["acme_a"]
 
 
 # Called again
@@ -1457,3 +1465,105 @@ def test_a_module_in_absurdly_many_packages_is_one_plugins_failure(site: Site) -
         "acme-z:z": "loaded",
     }
     assert all(len(str(error)) < 2_000 for error in report.failures)
+
+
+@pytest.mark.parametrize("name", ["'\\ud800.created'", "'order.placed'"])
+def test_a_name_that_utf8_cannot_hold_stops_no_load(site: Site, name: str) -> None:
+    source = f"""
+        from fastsoy_events import on
+        def handle(**payload): ...
+        handle.__qualname__ = 'handle\\ud800'
+        on({name})(handle)
+    """
+    site.install("acme", {"odd": "acme_odd"}, {"acme_odd": source})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EventNameWarning)
+        assert len(load(site).fingerprint) == 12
+
+
+def test_an_attribute_whose_look_up_exits_fails_its_plugin_alone(site: Site) -> None:
+    install(site, "a", "z")
+    site.install("acme-b", {"b": "acme_b:absent"}, {"acme_b": "def __getattr__(name): raise SystemExit(3)\n"})
+    assert statuses(load(site)) == {"acme-a:a": "loaded", "acme-b:b": "failed", "acme-z:z": "loaded"}
+
+
+def test_what_a_failed_plugin_declared_of_the_hosts_is_gone_too(site: Site) -> None:
+    site.install("tools", None, {"tools": "def send(**payload): ...\n"})
+    source = "from fastsoy_events import on\nimport tools\non('order.placed')(tools.send)\n1 / 0\n"
+    site.install("acme", {"mail": "acme_mail"}, {"acme_mail": source})
+    load(site)
+    assert bus.handlers() == ()
+
+
+def test_handlers_that_no_longer_take_part_since_their_module_is_a_blocked_plugins_are_named(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.install("acme", {"mail": "acme_mail"}, {"acme_mail": HANDLER})
+    importlib.import_module("acme_mail")
+    report = load(site, allowed=[])
+    assert "Handlers that acme_mail declared before the plugins were loaded do not take part" in caplog.text
+    assert "acme:mail, which is blocked" in report.warnings[-1]
+
+
+def test_a_second_entry_point_shares_the_fate_of_the_first_when_its_hooks_do_not_fit(site: Site) -> None:
+    class Specifications:
+        @hookspec
+        def menu(self) -> Any: ...
+
+    bus.add_hookspecs(Specifications)
+    source = "from fastsoy_events import hookimpl\n@hookimpl\ndef menu(wrong): ...\n"
+    site.install("acme", {"a": "acme_menu", "b": "acme_menu"}, {"acme_menu": source})
+    assert statuses(load(site)) == {"acme:a": "failed", "acme:b": "failed"}
+
+
+def test_isolation_waits_until_another_thread_has_loaded(site: Site) -> None:
+    site.install("acme", {"mail": "acme_mail"}, {"acme_mail": f"import builtins\nbuiltins.acme_pause()\n{HANDLER}"})
+    importing, go_on = threading.Event(), threading.Event()
+    entered: list[int] = []
+
+    def pause() -> None:
+        importing.set()
+        assert go_on.wait(30)
+
+    def isolate() -> None:
+        with bus.isolated():
+            entered.append(len(bus.plugins()))
+
+    vars(builtins)["acme_pause"] = pause
+    try:
+        loading = threading.Thread(target=load, args=(site,))
+        isolating = threading.Thread(target=isolate)
+        loading.start()
+        assert importing.wait(30)
+        isolating.start()
+        go_on.set()
+        loading.join(30)
+        isolating.join(30)
+    finally:
+        del vars(builtins)["acme_pause"]
+    assert entered == [0]
+    assert [plugin.status for plugin in bus.plugins()] == ["loaded"]
+    assert served() == ["acme_mail"]
+
+
+def test_a_plugin_that_waits_for_another_threads_load_is_told_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_plugin_bus, "_PATIENCE_SECONDS", 0.01)
+    source = """
+        import threading
+        from fastsoy_events import load_plugins
+
+        errors = []
+
+        def call():
+            try:
+                load_plugins()
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join()
+        raise errors[0]
+    """
+    site.install("acme", {"mail": "acme_mail"}, {"acme_mail": source})
+    assert "another thread has been loading plugins" in str(load(site).failures[0])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fastsoy_events._model import Handler, LoadReport
     from fastsoy_events._record import Declaration, Execution, Plan
     from fastsoy_events._select import Arguments
+    from fastsoy_events.errors import PluginLoadError
 
 Declared: TypeAlias = "tuple[Declaration, Watched]"
 F = TypeVar("F", bound="Callable[..., object]")
@@ -37,10 +38,7 @@ class Watched(NamedTuple):
 
     def is_in_force(self) -> bool:
         """Tell whether the module that Python now has under this name is the one that declared."""
-        module = sys.modules.get(self.execution.module)
-        return getattr(module, "__dict__", None) is self.execution.namespace and (
-            self.spec is None or self.spec() is self.execution.spec
-        )
+        return self.execution.is_in_force() and (self.spec is None or self.spec() is self.execution.spec)
 
 
 class State:
@@ -64,6 +62,7 @@ class State:
         self.manager: pluggy.PluginManager | None = None
         self.arguments: Arguments | None = None
         self.report: LoadReport | None = None
+        self.load_error: PluginLoadError | None = None
 
     def forget_plans(self) -> None:
         """Have every plan made anew when it is next needed."""
@@ -87,6 +86,7 @@ class EventBus(Dispatcher):
 
     def __init__(self) -> None:
         self._lock = RLock()
+        self._switching = RLock()  # whoever holds it may rely on the state being the same one
         self._left: dict[tuple[str, Hashable], Declared] = {}
         self._use(State())
 
@@ -123,8 +123,9 @@ class EventBus(Dispatcher):
             caller = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - whose code applies it?
             declaration, execution = _declare.declare(name, function, caller)
             with self._lock:
-                self._note(execution)
+                remarks = self._note(execution)
                 self._add(declaration)
+            _warn(remarks)  # no lock is held: what the host logs with may ask the bus something
             return function
 
         return register
@@ -160,13 +161,13 @@ class EventBus(Dispatcher):
             ...     bus.handlers()
             ()
         """
-        with self._lock:
+        with self._switching, self._lock:
             inner = State(outer=self._state)
             self._use(inner)
         try:
             yield self
         finally:
-            with self._lock:
+            with self._switching, self._lock:
                 self._left = {key: each for key, each in self._left.items() if each[1].is_in_force()}
                 self._left.update(
                     ((each[0].event, each[0].key), each)
@@ -178,34 +179,40 @@ class EventBus(Dispatcher):
 
     # Declarations. All of these hold the lock.
 
-    def _note(self, execution: Execution) -> None:
+    def _note(self, execution: Execution) -> list[str]:
         """Take notice of a module that declares: if it executes again, forget what it declared before."""
         state = self._state
         self._settle()
         known = state.executions.get(execution.module)
+        file = execution.file()
         if known is not None:
             if execution.spec is None or known.spec is None or known.spec() is execution.spec:
-                return
-            self._forget(execution.module)
+                return []
+            if known.execution.file() == file:  # else another module has the same name by chance
+                if known.is_in_force() and not execution.is_in_force():
+                    return []  # a module that was imported anew meanwhile declares late
+                self._forget(execution.module)
         state.executions[execution.module] = Watched(execution, _watch(execution, state))
-        file = execution.file()
-        if file:
-            names = state.files.setdefault(file, [])
-            if execution.module not in names:
-                names.append(execution.module)
-                self._prefer_one_name(file, names)
+        return self._prefer_one_name(file, [execution.module]) if file else []
 
-    def _prefer_one_name(self, file: str, names: Sequence[str]) -> None:
-        if len(names) > 1:
-            from fastsoy_events import _report  # here, since logging takes longer to import than all of the bus
+    def _prefer_one_name(self, file: str, modules: Sequence[str]) -> list[str]:
+        """Note under which names a file is imported, and return a warning where these are several."""
+        state = self._state
+        names = state.files.setdefault(file, [])
+        new = [module for module in modules if module not in names]
+        names += new
+        if not new or len(names) == 1:
+            return []
+        self._apply_roster()
+        return [
+            f"{file} is imported under several names, {' and '.join(names)}: its handlers count once, under its "
+            "plugin's own name if it has one, else under the first. Import it by one name only"
+        ]
 
-            state = self._state
-            state.shadowed = _order.shadowed(state.files, state.roster)
-            state.forget_plans()
-            _report.warning(
-                f"{file} is imported under several names, {' and '.join(names)}: its handlers count once, under its "
-                "plugin's own name if it has one, else under the first. Import it by one name only"
-            )
+    def _apply_roster(self) -> None:
+        state = self._state
+        state.shadowed = _order.shadowed(state.files, state.roster)
+        state.forget_plans()
 
     def _settle(self) -> None:
         """Forget what modules that have executed again declared before."""
@@ -251,6 +258,14 @@ class EventBus(Dispatcher):
 
     def _described(self, event: str) -> tuple[Handler, ...]:
         return _order.described(self._placed(event), self._state.roster)
+
+
+def _warn(remarks: Sequence[str]) -> None:
+    if remarks:
+        from fastsoy_events import _report  # here, since logging takes longer to import than all of the bus
+
+        for remark in remarks:
+            _report.warning(remark)
 
 
 def _still_in_use(state: State) -> State:

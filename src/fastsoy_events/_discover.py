@@ -130,7 +130,7 @@ def _name_and_version_inside(metadata: bytes) -> tuple[str, str]:
     fields: dict[str, str] = {}
     for line in metadata.partition(b"\n\n")[0].decode(errors="replace").splitlines():
         key, _, value = line.partition(":")
-        fields.setdefault(key.strip().lower(), value.strip())
+        fields.setdefault(key.strip().lower(), "".join(filter(str.isprintable, value)).strip())
         if not line.strip() or ("name" in fields and "version" in fields):
             break
     if not fields.get("name"):
@@ -231,6 +231,8 @@ def _lines_of_group(text: str) -> list[str]:
 def _candidate(found: _Found, line: str) -> Candidate:
     name, equals, target = (part.strip() for part in line.partition("="))
     match = _TARGET.fullmatch(target)
+    if not line.isprintable():
+        return _broken(found, f"the line {line[:40]!r} of entry_points.txt has characters that cannot be shown")
     if len(line) > _LONGEST_LINE:
         reason = f"the line {line[:40]!r}... of entry_points.txt has more than {_LONGEST_LINE} characters"
         return _broken(found, reason, name[:40])

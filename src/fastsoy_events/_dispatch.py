@@ -12,15 +12,16 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from inspect import CO_ITERABLE_COROUTINE
+from itertools import islice
 from keyword import iskeyword
-from types import CoroutineType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastsoy_events._record import UNMADE, Failures, Plan
 from fastsoy_events.errors import EmitDepthError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
     from types import FrameType
 
     from fastsoy_events._model import HandlerFailure
@@ -90,10 +91,20 @@ def _refusal(event: object) -> TypeError:
 
 
 def can_be_awaited(result: object) -> bool:
-    """Tell whether `await` takes what a handler returned."""
+    """Tell whether `await` takes what a handler returned.
+
+    Raises:
+        TypeError: for a generator, since nothing would ever run its body.
+    """
     if type(result) is CoroutineType or isinstance(result, Awaitable):
         return True
-    return isinstance(result, GeneratorType) and bool(result.gi_code.co_flags & CO_ITERABLE_COROUTINE)
+    if isinstance(result, GeneratorType) and result.gi_code.co_flags & CO_ITERABLE_COROUTINE:
+        return True
+    if isinstance(result, GeneratorType | AsyncGeneratorType):
+        raise TypeError(
+            "the handler returned a generator, and nothing runs its body: let it return None or a coroutine"
+        )
+    return False
 
 
 # The loops made for a payload's keywords
@@ -209,7 +220,7 @@ def _overridden_cancellation(error: BaseException) -> BaseException | None:
     if not isinstance(hidden, CancelledError) or not _is_being_cancelled():
         return None
     caught_in = hidden.__traceback__ and hidden.__traceback__.tb_frame
-    return None if caught_in in _frames_outwards() else hidden
+    return None if any(frame is caught_in for frame in _frames_outwards()) else hidden
 
 
 def noted(
@@ -247,24 +258,21 @@ _NAMES_IN_LOOP: dict[str, object] = {
 
 def _settled(error: RecursionError | EmitDepthError) -> Exception:
     """Return what to record for an exhausted stack; while an outer emit is there to do so, raise to unwind to it."""
-    outwards = _frames_outwards()
     if isinstance(error, RecursionError):
-        cycle = _cycle_on_stack(outwards, error)
+        cycle = _cycle_on_stack(list(_frames_outwards()), error)
         if not cycle:
             return error
         error = EmitDepthError(cycle)
-    if sum(map(_is_emit, outwards)) > 1:
+    if next(islice(filter(_is_emit, _frames_outwards()), 1, None), None) is not None:  # a second one: see no further
         raise error from None
     return _shortened(error)
 
 
-def _frames_outwards() -> list[FrameType]:
+def _frames_outwards() -> Iterator[FrameType]:
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the only record of nested emits
-    frames: list[FrameType] = []
     while frame is not None:
-        frames.append(frame)
+        yield frame
         frame = frame.f_back
-    return frames
 
 
 def _is_emit(frame: FrameType) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LARGEST_FILE = 1 << 20  # bytes that are read of one; a distribution with thousands of plugins needs less
 _LARGEST_HEADER = 1 << 16  # of METADATA, where a long description may follow
 
+_FILES = ("/entry_points.txt", "/METADATA", "/PKG-INFO", "/RECORD")
 _SUFFIXES = (".dist-info", ".egg-info")
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # opening a pipe must not wait
 
@@ -158,8 +159,19 @@ def _real_folders(folders: Iterable[object]) -> Iterator[str]:
 
 
 def _in_file(file: str, warnings: list[str]) -> Iterator[Installed]:
+    """Yield what a zip file or an egg holds, unless its metadata would be large once it is unpacked."""
+    from zipfile import ZipFile, is_zipfile
+
     from importlib_metadata import MetadataPathFinder
 
+    if os.path.isfile(file) and is_zipfile(file):  # noqa: PTH113 - the text is at hand
+        with ZipFile(file) as archive:
+            sizes = [each.file_size for each in archive.infolist() if each.filename.endswith(_FILES)]
+        if max(sizes, default=0) > LARGEST_FILE:
+            warnings.append(f"{file} holds metadata of more than {LARGEST_FILE} bytes, so no plugin in it is found")
+            return
+    elif not os.path.isdir(file):  # noqa: PTH112 - likewise
+        return
     yield from _by_library(MetadataPathFinder.find_distributions, [file], file, warnings)
 
 

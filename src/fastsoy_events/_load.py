@@ -72,35 +72,36 @@ def load(candidates: Sequence[Candidate], manager: pluggy.PluginManager) -> Load
     warnings: list[str] = []
     plugins: list[Plugin] = []
     modules: dict[int, ModuleType] = {}
-    ranks: dict[str | int, int] = {}  # of the first plugin with a module, by its name and by its identity
+    firsts: dict[str | int, int] = {}  # the rank of the first plugin that has a module, by name and by identity
+    seconds: dict[int, int] = {}  # the ranks of those that have it again
     for rank, candidate in enumerate(candidates):
         plugin, module = candidate.plugin, None
-        first = ranks.setdefault(plugin.module, rank)
-        if plugin.status == "discovered":
-            if first == rank:
-                plugin, module = _imported(candidate)
-                first = ranks.setdefault(id(module), rank) if module else rank
-            if first != rank:
-                plugin = _second(candidate, plugins[first], modules.get(first), warnings)
-            elif module:
-                modules[rank] = module
+        first = firsts.setdefault(plugin.module, rank)
+        if plugin.status == "discovered" and first == rank:
+            plugin, module = _imported(candidate)
+            first = firsts.setdefault(id(module), rank) if module else rank
+        if plugin.status in ("discovered", "loaded") and first != rank:
+            seconds[rank] = first
+        elif module:
+            modules[rank] = module
         plugins.append(plugin)
     for rank, module in reversed(modules.items()):  # pluggy calls what was registered last first
         plugins[rank] = _registered(plugins[rank], module, manager)
-    warnings += _unknown_hooks(manager)
-    return Loaded(tuple(plugins), tuple(warnings))
+    for rank, first in seconds.items():
+        plugins[rank] = _second(candidates[rank], plugins[first], modules.get(first), warnings)
+    return Loaded(tuple(plugins), (*warnings, *_unknown_hooks(manager)))
 
 
 def _second(candidate: Candidate, first: Plugin, module: ModuleType | None, warnings: list[str]) -> Plugin:
     """Settle a plugin whose module an earlier plugin has: it shares the earlier one's fate."""
     plugin = candidate.plugin
-    if module is not None:
-        warnings.append(
-            f"{plugin.module} is named by two entry points, {first.id} and {plugin.id}: it is loaded "
-            "once, and its handlers belong to the first. Remove one of the entry points"
-        )
-        return _resolved(replace(plugin, status="loaded"), module, candidate.attribute)
-    return _failed(plugin, f"its module belongs to {first.id}, which comes first and is {first.status}", None)
+    if module is None or first.status != "loaded":
+        return _failed(plugin, f"its module belongs to {first.id}, which comes first and is {first.status}", None)
+    warnings.append(
+        f"{plugin.module} is named by two entry points, {first.id} and {plugin.id}: it is loaded once, and its "
+        "handlers belong to the first. Remove one of the entry points"
+    )
+    return _resolved(replace(plugin, status="loaded"), module, candidate.attribute)
 
 
 def _failed(plugin: Plugin, reason: str, cause: BaseException | None) -> Plugin:
@@ -144,7 +145,7 @@ def _resolved(plugin: Plugin, module: ModuleType, attribute: str) -> Plugin:
     """Look up what follows the colon of the entry point; it is not called."""
     try:
         reduce(getattr, attribute.split(".") if attribute else (), module)
-    except Exception as error:  # noqa: BLE001 - a module's __getattr__ may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a module's __getattr__ may raise anything
         reason = f"the module has no attribute {attribute}, which the entry point names ({_short(error)})"
         return _failed(plugin, reason, error)
     return plugin
@@ -169,10 +170,12 @@ def _short(error: BaseException) -> str:
 def _registered(plugin: Plugin, module: ModuleType, manager: pluggy.PluginManager) -> Plugin:
     try:
         manager.register(module, plugin.id)
-    except Exception as error:  # noqa: BLE001 - reading a module's attributes may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - reading a module's attributes may raise anything
         if manager.has_plugin(plugin.id):
             manager.unregister(name=plugin.id)
-        return _failed(plugin, f"a hook implementation does not fit its specification: {_short(error)}", error)
+        is_misfit = isinstance(error, pluggy.PluginValidationError)
+        problem = "a hook implementation does not fit its specification" if is_misfit else "its hooks cannot be read"
+        return _failed(plugin, f"{problem}: {_short(error)}", error)
     return plugin
 
 

@@ -71,7 +71,7 @@ def placed(declarations: Iterable[Declaration], roster: Roster, without: Collect
 
     Args:
         declarations: in the order in which they were made.
-        roster: only the host's handlers and those of plugins whose status is `loaded` take part.
+        roster: only what the host, or a plugin whose status is `loaded`, owns and has declared takes part.
         without: modules whose handlers do not count.
 
     Returns:
@@ -92,7 +92,11 @@ def placed(declarations: Iterable[Declaration], roster: Roster, without: Collect
         for declaration in declarations
         if declaration.declared_in not in without
     )
-    taking_part = ((rank, each) for rank, each in ranked if rank == HOST or roster.plugins[rank].status == "loaded")
+
+    def serves(rank: int) -> bool:
+        return rank == HOST or roster.plugins[rank].status == "loaded"
+
+    taking_part = ((rank, each) for rank, each in ranked if serves(rank) and serves(owner(each.declared_in, roster)))
     once: dict[Hashable, Placed] = {}
     for place in sorted(taking_part, key=key):
         once.setdefault(place[1].identity, place)
@@ -150,4 +154,4 @@ def fingerprint(handlers: Iterable[Handler]) -> str:
     from hashlib import sha256  # here, since only loading plugins needs it
 
     lines = (f"{handler.event}\t{handler.id}\n" for handler in handlers if handler.distribution)
-    return sha256("".join(lines).encode()).hexdigest()[:12]
+    return sha256("".join(lines).encode(errors="backslashreplace")).hexdigest()[:12]

@@ -7,7 +7,6 @@ one of them may ever load plugins.
 from __future__ import annotations
 
 import os
-from threading import RLock
 from typing import TYPE_CHECKING
 
 from fastsoy_events import _order
@@ -27,12 +26,14 @@ if TYPE_CHECKING:
     from fastsoy_events.errors import PluginError
 
 
+_PATIENCE_SECONDS = 60.0
+
+
 class PluginBus(EventBus):
     """The bus on which plugins declare: there is one, `fastsoy_events.bus`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._loading_lock = RLock()
         self._is_loading = False
 
     # Hooks
@@ -122,21 +123,34 @@ class PluginBus(EventBus):
         from fastsoy_events._select import Arguments
 
         arguments = Arguments.of(path, order, allowed, disabled, strict=strict)
-        with self._loading_lock:
-            if self._is_loading:
-                raise AlreadyLoadedError(
-                    "load_plugins() was called by a module that it is importing. Call it once, from the host's start-up"
-                )
-            state = self._state
-            if state.report is None:
-                return self._load(arguments)
-            if arguments not in (Arguments(), state.arguments):
-                changes = arguments.changes(state.arguments)
-                raise AlreadyLoadedError(
-                    f"load_plugins() was called before, and now with other arguments: {changes}. "
-                    "Call it once with arguments; later calls without any return its report"
-                )
-            return state.report
+        if not self._switching.acquire(timeout=_PATIENCE_SECONDS):
+            raise AlreadyLoadedError(
+                f"another thread has been loading plugins for {_PATIENCE_SECONDS:.0f} seconds, and may be waiting for "
+                "this one: a plugin must not wait for load_plugins() in another thread, and no module may call it when "
+                "it is imported. Call it once, from the host's start-up"
+            )
+        try:
+            return self._load_once(arguments)
+        finally:
+            self._switching.release()
+
+    def _load_once(self, arguments: Arguments) -> LoadReport:
+        state = self._state
+        if self._is_loading:
+            raise AlreadyLoadedError(
+                "load_plugins() was called by a module that it is importing. Call it once, from the host's start-up"
+            )
+        if state.report is None:
+            return self._load(arguments)
+        if arguments not in (type(arguments)(), state.arguments):
+            changes = arguments.changes(state.arguments)
+            raise AlreadyLoadedError(
+                f"load_plugins() was called before, and now with other arguments: {changes}. "
+                "Call it once with arguments; later calls without any return its report"
+            )
+        if state.load_error is not None:
+            raise state.load_error.with_traceback(None)
+        return state.report
 
     def plugins(self) -> tuple[Plugin, ...]:
         """List the plugins that `load_plugins()` found, in plugin order, with their handlers.
@@ -166,44 +180,46 @@ class PluginBus(EventBus):
         found = _discover.scan(arguments.path)
         selection = _select.select(_order.in_plugin_order(found.candidates, arguments.order), arguments, os.environ)
         manager = _load.new_manager(self._state.hookspecs)
+        with self._lock:
+            before = frozenset(self._state.executions)
         self._is_loading = True
         try:
             with _load.folders_first(arguments.path):
-                self._expect(selection.candidates)
+                remarks = [*found.warnings, *selection.warnings, *self._expect(selection.candidates)]
                 loaded = _load.load(selection.candidates, manager)
         finally:
             self._is_loading = False
         self._state.manager = manager
         self._state.arguments = arguments
-        self._admit(loaded.plugins)
-        return self._reported(selection, [*found.warnings, *selection.warnings, *loaded.warnings], arguments)
+        remarks += [*loaded.warnings, *self._admit(loaded.plugins, before)]
+        return self._reported(selection, remarks, arguments)
 
-    def _expect(self, candidates: Sequence[Candidate]) -> None:
+    def _expect(self, candidates: Sequence[Candidate]) -> list[str]:
         """Give the plugins' modules to them before any is imported, so that no handler takes part too early."""
         from fastsoy_events._claim import claims
 
         with self._lock:
-            state = self._state
             claimed = claims(candidates)
-            state.roster = claimed.roster
-            for file, modules in claimed.files.items():
-                names = state.files.setdefault(file, [])
-                new = [module for module in modules if module not in names]
-                names += new
-                if new:
-                    self._prefer_one_name(file, names)
+            self._state.roster = claimed.roster
+            remarks = [
+                remark for file, modules in claimed.files.items() for remark in self._prefer_one_name(file, modules)
+            ]
             self._apply_roster()
+        return remarks
 
-    def _admit(self, plugins: tuple[Plugin, ...]) -> None:
+    def _admit(self, plugins: tuple[Plugin, ...], before: frozenset[str]) -> list[str]:
+        """Let the loaded plugins take part, and tell which modules no longer do that the host had imported before."""
         with self._lock:
-            self._state.roster = Roster(plugins, self._state.roster.claims)
+            self._state.roster = settled = Roster(plugins, self._state.roster.claims)
             self._take_in_earlier()
             self._apply_roster()
-
-    def _apply_roster(self) -> None:
-        state = self._state
-        state.shadowed = _order.shadowed(state.files, state.roster)
-        state.forget_plans()
+        owners = {module: rank for module in before if (rank := _order.owner(module, settled)) != _order.HOST}
+        return [
+            f"Handlers that {module} declared before the plugins were loaded do not take part: the module belongs to "
+            f"{plugins[rank].id}, which is {plugins[rank].status}"
+            for module, rank in sorted(owners.items())
+            if plugins[rank].status != "loaded"
+        ]
 
     def _reported(self, selection: Selection, remarks: list[str], arguments: Arguments) -> LoadReport:
         from fastsoy_events import _report
@@ -226,8 +242,10 @@ class PluginBus(EventBus):
             names = ", ".join(dict.fromkeys(error.distribution for error in errors))
             error = PluginLoadError(f"plugins could not be loaded: {names}", errors)
             error.report = report
-            raise error
+            self._state.load_error = error
         self._state.report = report
+        if self._state.load_error is not None:
+            raise self._state.load_error
         return report
 
     # What modules declared that were imported while the bus had another state

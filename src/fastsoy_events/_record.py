@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from inspect import CO_COROUTINE
 from os.path import realpath
 from types import FunctionType, MethodType
@@ -83,6 +84,10 @@ class Execution(NamedTuple):
     def spec(self) -> object:
         """Return the module's `__spec__`: a module that executes again gets a new one."""
         return self.namespace.get("__spec__")
+
+    def is_in_force(self) -> bool:
+        """Tell whether the module that Python now has under this name is this one."""
+        return getattr(sys.modules.get(self.module), "__dict__", None) is self.namespace
 
     def file(self) -> str:
         """Return the real path of the file that the module was read from; empty where there is none."""

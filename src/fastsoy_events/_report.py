@@ -32,7 +32,12 @@ def handler_failed(event: str, handler: Handler, error: BaseException) -> None:
         handler.qualname,
         {"event": event, "handler": name, "plugin": handler.plugin, "distribution": handler.distribution},
     )
-    logger.handle(record)
+    try:
+        logger.handle(record)
+    except RecursionError:
+        raise  # the stack is exhausted: an emit further out takes care of it
+    except Exception:  # noqa: BLE001 - a filter of the host's may raise; that is to stop no handler
+        logging.Handler().handleError(record)
 
 
 def plugin_failed(error: PluginError) -> None:

@@ -55,8 +55,12 @@ class Arguments:
                 raise TypeError(f"{argument} takes several values: write {argument}=[{value!r}]")
         if isinstance(order, set | frozenset):
             raise TypeError(f"order takes a sequence, for a set has no order: write order={sorted(order)}")
+        for argument, names in {"order": order, "allowed": allowed, "disabled": disabled}.items():
+            odd = next((name for name in names or () if not isinstance(name, str)), None)  # pyright: ignore[reportUnnecessaryIsInstance] - not all are typed
+            if odd is not None or None in (names or ()):
+                raise TypeError(f"{argument} takes names: {odd!r} is none")
         return cls(
-            path=None if path is None else tuple(os.path.abspath(folder) for folder in path),  # noqa: PTH100 - sys.path holds texts
+            path=None if path is None else tuple(os.path.abspath(os.fsdecode(folder)) for folder in path),  # noqa: PTH100 - sys.path holds texts
             order=tuple(order),
             allowed=None if allowed is None else frozenset(allowed),
             disabled=frozenset(disabled),
