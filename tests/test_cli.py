@@ -451,6 +451,10 @@ def test_an_app_that_is_not_there_is_wrong_usage(tmp_path: Path, target: str, me
         ("import not_there", "ModuleNotFoundError: No module named 'not_there' ({file}:1)"),
         ("x = 1\nx = = 1", "SyntaxError: invalid syntax ({file}:2)"),
         ("raise SystemExit(3)", "SystemExit: 3 ({file}:1)"),
+        ("import asyncio\nraise asyncio.CancelledError('stop')", "CancelledError: stop ({file}:2)"),
+        ("raise GeneratorExit", "GeneratorExit ({file}:1)"),
+        ("class Mute(Exception):\n    def __str__(self):\n        raise ValueError\nraise Mute", "Mute ({file}:4)"),
+        ("class Odd:\n    __str__ = None\nraise SyntaxError(Odd(), ('x.py', 7, 1, ''))", "SyntaxError (x.py:7)"),
         ("def __getattr__(name):\n    return name.nope", "AttributeError: 'str' object has no attribute 'nope'"),
     ],
 )
@@ -461,6 +465,88 @@ def test_an_app_that_raises_is_named_with_the_error_and_its_place(tmp_path: Path
     assert f"error: --app shop.main:app: its import raised {message.format(file=file)}" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert "Traceback" in run(tmp_path, "list", "--app", "shop.main:app", "--traceback").stderr
+
+
+STRICT = f"""{HOST}
+    from fastsoy_events import load_plugins, on
+    load_plugins(path=["site"], strict=True)
+
+    @on("employee.created")
+    def never_reached(**payload): ...
+"""
+
+
+@pytest.mark.parametrize("command", ["list", "plugins"])
+@pytest.mark.usefixtures("broken_site")
+def test_a_strict_load_in_an_app_that_fails_is_exit_code_1_and_the_table_still_prints(
+    tmp_path: Path, command: str
+) -> None:
+    write_module(tmp_path, "shop.main", STRICT)
+    result = run(tmp_path, command, "--json", "--app", "shop.main:app")
+    expected = {"list": ["", "trail", "people", "trail"], "plugins": ["trail", "mail", "people"]}
+    assert [row["plugin" if command == "list" else "name"] for row in json.loads(result.stdout)] == expected[command]
+    error, note = result.stderr.splitlines()
+    assert error.startswith("error: Plugin failed: acme-mail 1.0 / entry point mail / module acme_mail: ")
+    assert note == "note: --app shop.main:app: its import ended where it loads plugins with strict=True"
+    assert result.returncode == 1
+
+
+@pytest.mark.usefixtures("broken_site")
+def test_a_strict_load_whose_failure_an_app_catches_is_exit_code_1_too(tmp_path: Path) -> None:
+    caught = """
+        from fastsoy_events import load_plugins
+        from fastsoy_events.errors import PluginLoadError
+        try:
+            load_plugins(path=["site"], strict=True)
+        except PluginLoadError:
+            pass
+    """
+    write_module(tmp_path, "shop.main", caught)
+    result = run(tmp_path, "plugins", "--json", "--app", "shop.main", "--path", "site")
+    assert [row["status"] for row in json.loads(result.stdout)] == ["loaded", "failed", "loaded"]
+    assert [line.partition(":")[0] for line in result.stderr.splitlines()] == ["error", "note"]
+    assert "--path came too late" in result.stderr
+    assert result.returncode == 1
+
+
+@pytest.mark.usefixtures("site")
+def test_a_name_that_fits_nothing_fails_a_strict_load_in_an_app(tmp_path: Path) -> None:
+    write_module(tmp_path, "shop.main", STRICT)
+    result = run(tmp_path, "list", "--json", "--app", "shop.main", "--disable", "trial")
+    assert len(json.loads(result.stdout)) == 4
+    note, error = result.stderr.splitlines()
+    assert note.startswith("note: ")
+    assert error.startswith("error: ")
+    assert "'trial'" in error
+    assert result.returncode == 1
+
+
+@pytest.mark.usefixtures("site")
+def test_a_strict_load_that_fails_shows_its_traceback_where_one_was_asked_for(tmp_path: Path) -> None:
+    write_module(tmp_path, "shop.main", STRICT)
+    result = run(tmp_path, "list", "--app", "shop.main", "--disable", "trial", "--traceback")
+    assert "PluginLoadError" in result.stderr
+
+
+def test_a_plugin_that_stops_the_loading_is_one_line(tmp_path: Path, site: Path) -> None:
+    install(site, "acme-stop", "stop", "acme_stop", "import asyncio\nraise asyncio.CancelledError")
+    result = run(tmp_path, "list", "--path", "site")
+    place = f"{site / 'acme_stop.py'}:2"
+    assert result.stderr == f"error: a plugin's import raised CancelledError ({place})\n"
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "Traceback" in run(tmp_path, "list", "--path", "site", "--traceback").stderr
+
+
+def test_an_app_in_a_deleted_working_folder_is_one_line(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    delete_first = ("sh", "-c", 'rmdir ../gone && exec "$@"', "sh", *COMMAND)
+    result = run(gone, "list", "--app", "shop", command=delete_first)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "error: --app shop is looked for in the working folder, which cannot be read: "
+        "No such file or directory. Change to a folder that exists\n"
+    )
 
 
 def test_an_app_that_is_no_python_source_is_named_with_the_error(tmp_path: Path) -> None:
@@ -555,6 +641,33 @@ def test_a_pipe_that_nobody_reads_ends_the_command_quietly(tmp_path: Path, optio
             check=False,
         )
     assert (result.returncode, result.stderr) == (0, b"")
+
+
+def run_on_a_full_disk(folder: Path, *arguments: str, stream: str) -> subprocess.CompletedProcess[bytes]:
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: full}
+        return subprocess.run(
+            [*COMMAND, *arguments], cwd=folder, env=environment({}), timeout=60, check=False, **streams
+        )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["list", "--path", "site"], ["list", "--path", "site", "--json"], ["--version"], ["--help"], ["list", "--help"]],
+)
+@pytest.mark.usefixtures("site")
+def test_a_result_that_cannot_be_written_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
+    result = run_on_a_full_disk(tmp_path, *arguments, stream="stdout")
+    assert result.returncode == 2
+    assert result.stderr == b"error: the result cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(("folder", "exit_code"), [("site", 1), ("nowhere", 2)])
+@pytest.mark.usefixtures("broken_site")
+def test_remarks_that_cannot_be_written_change_nothing_else(tmp_path: Path, folder: str, exit_code: int) -> None:
+    result = run_on_a_full_disk(tmp_path, "plugins", "--path", folder, stream="stderr")
+    assert result.returncode == exit_code
+    assert len(result.stdout.splitlines()) == {"site": 4, "nowhere": 0}[folder]
 
 
 # Pipes

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
+from shutil import make_archive
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -844,17 +845,17 @@ def as_the_library_finds(folders: Iterable[Path]) -> set[tuple[str, str, str, st
     }
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(folders=st.lists(FOLDER, min_size=1, max_size=3))
-def test_it_finds_what_importlib_metadata_finds(folders: list[list[Mapping[str, Any]]]) -> None:
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(folders=st.lists(st.tuples(FOLDER, st.booleans()), min_size=1, max_size=3))
+def test_it_finds_what_importlib_metadata_finds(folders: list[tuple[list[Mapping[str, Any]], bool]]) -> None:
     with TemporaryDirectory() as root:
         paths = []
-        for place, installed in enumerate(folders):
+        for place, (installed, is_zipped) in enumerate(folders):
             folder = Path(root, str(place))
             folder.mkdir()
-            paths.append(folder)
             for each in installed:
                 lay_down(folder, each)
+            paths.append(Path(make_archive(str(folder), "zip", folder)) if is_zipped else folder)
         plugins = discover(paths)
         expected = as_the_library_finds(paths)
     assert {(each.distribution, each.version, each.name, each.module) for each in plugins} == expected
