@@ -537,16 +537,15 @@ def test_a_plugin_that_stops_the_loading_is_one_line(tmp_path: Path, site: Path)
     assert "Traceback" in run(tmp_path, "list", "--path", "site", "--traceback").stderr
 
 
-def test_an_app_in_a_deleted_working_folder_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [["--app", "shop"], ["--path", "."]])
+def test_a_deleted_working_folder_that_is_needed_is_one_line(tmp_path: Path, arguments: list[str]) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     delete_first = ("sh", "-c", 'rmdir ../gone && exec "$@"', "sh", *COMMAND)
-    result = run(gone, "list", "--app", "shop", command=delete_first)
+    result = run(gone, "list", *arguments, command=delete_first)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == (
-        "error: --app shop is looked for in the working folder, which cannot be read: "
-        "No such file or directory. Change to a folder that exists\n"
-    )
+    reason = "No such file or directory. Change to a folder that exists"
+    assert result.stderr == f"error: the working folder cannot be read: {reason}\n"
 
 
 def test_an_app_that_is_no_python_source_is_named_with_the_error(tmp_path: Path) -> None:

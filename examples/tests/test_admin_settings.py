@@ -30,8 +30,43 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_a_department_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from admin.settings import Settings, SettingsError
+
+    monkeypatch.setenv("ADMIN_FULL_DEPARTMENTS", "2,attic")
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environment()
+    assert str(refused.value) == (
+        "ADMIN_FULL_DEPARTMENTS is '2,attic': write numbers with commas between them, such as 2,3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nowhere/x.db", "unable to open database file"),
+        ("folder", "unable to open database file"),
+        ("text", "file is not a database"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, reason: str
+) -> None:
+    from admin.settings import Settings, SettingsError
+
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("no database" * 100, encoding="utf-8")
+    monkeypatch.setenv("ADMIN_DATABASE", str(tmp_path / name))
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environment().check_database()
+    assert str(refused.value) == (
+        f"ADMIN_DATABASE is {str((tmp_path / name).resolve())!r}, which cannot be opened: {reason}. "
+        "Write the path of an SQLite file, or of a new file in a folder that exists"
+    )
+
+
+def test_a_database_that_is_there_or_can_be_made_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from admin.settings import Settings
 
-    monkeypatch.setenv("ADMIN_FULL_DEPARTMENTS", "attic")
-    with pytest.raises(ValueError, match="attic"):
-        Settings.from_environment()
+    monkeypatch.setenv("ADMIN_DATABASE", str(tmp_path / "a b?#%.sqlite3"))
+    for _ in range(2):
+        Settings.from_environment().check_database()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).resolve().parents[1]
 
 
-def run(program: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*program: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FASTSOY_EVENTS_")}
     return subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / program)],
+        [sys.executable, "-W", "error", *program],
         cwd=folder,
         env={**clean, **environment},
         capture_output=True,
@@ -26,14 +29,14 @@ def run(program: str, folder: Path, **environment: str) -> subprocess.CompletedP
 
 def test_the_quickstart_is_short_and_runs(tmp_path: Path) -> None:
     assert len((EXAMPLES / "quickstart.py").read_text(encoding="utf-8").splitlines()) < 30
-    result = run("quickstart.py", tmp_path)
+    result = run(str(EXAMPLES / "quickstart.py"), folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout == "Welcome, employee 17!\norder_laptop failed: no laptop is in stock for employee 17\n"
     assert result.stderr.startswith("Event handler error: employee.created / __main__.order_laptop\nTraceback ")
 
 
 def test_the_demonstration_shows_everything_and_cleans_up(tmp_path: Path) -> None:
-    result = run("admin/demo.py", tmp_path, TMPDIR=str(tmp_path))
+    result = run(str(EXAMPLES / "admin/demo.py"), folder=tmp_path, TMPDIR=str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert not result.stderr
     for pattern in (
@@ -54,7 +57,36 @@ def test_the_demonstration_says_why_the_server_does_not_start(tmp_path: Path) ->
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "uvicorn.py").write_text("raise ImportError('uvicorn is broken')\n", encoding="utf-8")
-    result = run("admin/demo.py", tmp_path, PYTHONPATH=str(broken))
+    result = run(str(EXAMPLES / "admin/demo.py"), folder=tmp_path, PYTHONPATH=str(broken))
     assert result.returncode == 1
     assert "The demonstration failed: the server ended with exit code 1" in result.stderr
     assert "ImportError: uvicorn is broken" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "message"),
+    [
+        ([], {"ADMIN_FULL_DEPARTMENTS": "x"}, "ADMIN_FULL_DEPARTMENTS is 'x': write numbers "),
+        ([], {"ADMIN_DATABASE": "/nowhere/x.db"}, "ADMIN_DATABASE is '/nowhere/x.db', which cannot be opened: "),
+        (["--port", "99999"], {}, "argument --port: '99999' is no port: write a number from 0 to 65535"),
+        (["--port", "-1"], {}, "argument --port: '-1' is no port: write a number from 0 to 65535"),
+        (["--port", "http"], {}, "argument --port: 'http' is no port: write a number from 0 to 65535"),
+    ],
+)
+def test_the_server_says_which_setting_is_wrong(
+    tmp_path: Path, options: list[str], settings: dict[str, str], message: str
+) -> None:
+    environment = {"PYTHONPATH": str(EXAMPLES / "admin"), **settings}
+    result = run("-m", "admin", *options, folder=tmp_path, **environment)
+    assert result.returncode == 2
+    assert f"admin: error: {message}" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_server_says_that_its_port_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        result = run("-m", "admin", "--port", port, folder=tmp_path, PYTHONPATH=str(EXAMPLES / "admin"))
+    assert result.returncode == 2
+    assert f"admin: error: --port is {port}, on which nothing can listen: Address already in use" in result.stderr
+    assert "Traceback" not in result.stderr

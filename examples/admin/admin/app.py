@@ -21,7 +21,6 @@ from fastsoy_events import bus, handlers, load_plugins
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
-    from pathlib import Path
 
 __all__ = ["app", "create_app", "host_handlers"]
 
@@ -56,9 +55,10 @@ def create_app() -> FastAPI:
 @asynccontextmanager
 async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
     bus.add_hookspecs(hookspecs)
+    settings = Settings.from_environment()
     report = load_plugins()
     _mount(application, chain.from_iterable(bus.hook.admin_routers()))
-    async with _database(Settings.from_environment().database, chain.from_iterable(bus.hook.admin_models())):
+    async with _database(settings, chain.from_iterable(bus.hook.admin_models())):
         loaded = sum(plugin.status == "loaded" for plugin in report.plugins)
         logger.info(
             "fastsoy-events: %d plugins, %d handlers, fingerprint %s", loaded, len(handlers()), report.fingerprint
@@ -75,18 +75,22 @@ def _mount(application: FastAPI, routers: Iterable[APIRouter]) -> None:
 
 
 @asynccontextmanager
-async def _database(file: Path, modules: Iterable[str]) -> AsyncIterator[None]:
+async def _database(settings: Settings, modules: Iterable[str]) -> AsyncIterator[None]:
     apps: dict[str, list[str]] = {}
     for module in modules:
         apps.setdefault(module.partition(".")[0], []).append(module)
     if not apps:
         yield
         return
+    settings.check_database()
     async with TortoiseContext() as context:
         await context.init(
             config={
                 "connections": {
-                    "default": {"engine": "tortoise.backends.sqlite", "credentials": {"file_path": str(file)}}
+                    "default": {
+                        "engine": "tortoise.backends.sqlite",
+                        "credentials": {"file_path": str(settings.database)},
+                    }
                 },
                 "apps": {name: {"models": models} for name, models in apps.items()},
             },

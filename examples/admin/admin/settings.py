@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "SettingsError"]
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the text names it and its value, and says what to write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +35,32 @@ class Settings:
             The settings; without the variables `admin.sqlite3` in the working folder, and no full department.
 
         Raises:
-            ValueError: a department is no number.
+            SettingsError: a department is no number.
         """
         return cls(
             database=Path(os.environ.get("ADMIN_DATABASE") or "admin.sqlite3").resolve(),
-            full_departments=frozenset(
-                int(number) for number in os.environ.get("ADMIN_FULL_DEPARTMENTS", "").split(",") if number.strip()
-            ),
+            full_departments=_numbers("ADMIN_FULL_DEPARTMENTS"),
         )
+
+    def check_database(self) -> None:
+        """Open the database once, because SQLite alone does not say which file it could not open.
+
+        Raises:
+            SettingsError: it cannot be opened.
+        """
+        try:
+            with closing(sqlite3.connect(self.database)) as connection:
+                connection.execute("PRAGMA schema_version")
+        except sqlite3.Error as error:
+            raise SettingsError(
+                f"ADMIN_DATABASE is {str(self.database)!r}, which cannot be opened: {error}. "
+                "Write the path of an SQLite file, or of a new file in a folder that exists"
+            ) from error
+
+
+def _numbers(name: str) -> frozenset[int]:
+    text = os.environ.get(name, "")
+    try:
+        return frozenset(int(number) for number in text.split(",") if number.strip())
+    except ValueError as error:
+        raise SettingsError(f"{name} is {text!r}: write numbers with commas between them, such as 2,3") from error

@@ -68,3 +68,13 @@ async def test_entries_can_be_read() -> None:
         ("employee.status_changed", CHANGED),
     ]
     assert part == rows[1:]
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(("after", "status"), [(-1, 422), (0, 200), (2**63 - 1, 200), (2**63, 422), (10**20, 422)])
+async def test_a_number_that_no_database_holds_is_refused(after: int, status: int) -> None:
+    application = FastAPI()
+    application.include_router(router)
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        assert (await client.get("/audit/entries", params={"after": after})).status_code == status

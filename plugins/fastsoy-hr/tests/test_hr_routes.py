@@ -84,6 +84,45 @@ async def test_employees_are_listed_in_parts(client: httpx.AsyncClient) -> None:
     assert len((await client.get("/hr/employees")).json()) == 3
 
 
+@pytest.mark.parametrize("number", ["-1", "0", str(2**63), str(10**20), "1" * 5000])
+async def test_a_number_that_no_database_holds_is_refused(client: httpx.AsyncClient, number: str) -> None:
+    employee = {"full_name": "Ada Brook", "department_id": 1}
+    answers = [
+        await client.get(f"/hr/employees/{number}"),
+        await client.get(f"/hr/employees/{number}/states"),
+        await client.post(f"/hr/employees/{number}/state", json={"state": "active"}),
+        await client.post("/hr/employees", json=employee, headers={"X-Actor-Id": number}),
+        await client.post("/hr/employees", json={**employee, "department_id": number}),
+        await client.get("/hr/employees", params={"after": "-1" if number == "0" else number}),
+    ]
+    assert [answer.status_code for answer in answers] == [422] * 6
+
+
+async def test_the_largest_number_is_merely_not_there(client: httpx.AsyncClient) -> None:
+    assert (await client.get(f"/hr/employees/{2**63 - 1}")).status_code == 404
+    assert (await client.get("/hr/employees", params={"after": 2**63 - 1})).json() == []
+
+
+@pytest.mark.parametrize(
+    ("address", "body", "field"),
+    [
+        ("/hr/departments", r'{"name": "\ud800"}', "name"),
+        ("/hr/employees", r'{"full_name": "\ud800", "department_id": 1}', "full_name"),
+        ("/hr/employees", r'{"full_name": "Ada Brook", "department_id": "\ud800"}', "department_id"),
+        ("/hr/employees", r'{"\ud800": "Ada Brook", "department_id": 1}', "full_name"),
+        ("/hr/employees", '{"full_name": NaN, "department_id": 1}', "full_name"),
+        ("/hr/employees", '{"full_name": "Ada Brook", "department_id": 1e999}', "department_id"),
+        ("/hr/employees/1/state", r'{"state": "\ud800"}', "state"),
+    ],
+)
+async def test_what_cannot_be_sent_back_as_json_is_refused_and_the_field_named(
+    client: httpx.AsyncClient, address: str, body: str, field: str
+) -> None:
+    answer = await client.post(address, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert [error["loc"] for error in answer.json()["detail"]] == [["body", field]]
+
+
 def test_the_entry_point_is_found_and_declares_no_handler() -> None:
     load_plugins(allowed=["fastsoy-hr"], strict=True)
     [hr] = [plugin for plugin in plugins() if plugin.status == "loaded"]

@@ -88,6 +88,16 @@ async def test_messages_can_be_read() -> None:
     assert rows[0]["sent_at"]
 
 
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(("after", "status"), [(-1, 422), (0, 200), (2**63 - 1, 200), (2**63, 422), (10**20, 422)])
+async def test_a_number_that_no_database_holds_is_refused(after: int, status: int) -> None:
+    application = FastAPI()
+    application.include_router(router)
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        assert (await client.get("/notify/messages", params={"after": after})).status_code == status
+
+
 async def test_the_console_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(mail_backend(), ConsoleMailBackend)
     await mail_backend().send(Mail(recipient="employee-17@staff.example", subject="Welcome", body="Hello!"))

@@ -21,8 +21,8 @@ def main() -> None:
     """Run the command `fastsoy-events` with the arguments of the process, and leave it with the right exit code.
 
     Raises:
-        SystemExit: always. 0 when all is well, 1 when a plugin failed, 2 on wrong usage or without the
-            extra `[cli]`, 130 when interrupted from the keyboard.
+        SystemExit: always. 0 when all is well, 1 when a plugin failed, 2 on wrong usage, without the extra
+            `[cli]` or where the result cannot be written, 130 when interrupted from the keyboard.
     """
     try:
         _run()

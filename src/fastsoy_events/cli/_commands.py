@@ -13,7 +13,7 @@ import typer
 
 from fastsoy_events import handlers
 from fastsoy_events.cli._host import Options, load
-from fastsoy_events.cli._output import Stop, is_plain, open_console, say, write, write_json
+from fastsoy_events.cli._output import Stop, is_plain, open_console, say, stop_unwritable, write, write_json
 from fastsoy_events.cli._tables import show_handlers, show_plugins
 
 if TYPE_CHECKING:
@@ -67,7 +67,13 @@ def run() -> None:
     app.callback()(_root)
     app.command("list")(_list)
     app.command("plugins")(_plugins)
-    typer.main.get_command(app).main(sys.argv[1:], prog_name="fastsoy-events")
+    try:
+        typer.main.get_command(app).main(sys.argv[1:], prog_name="fastsoy-events")
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Typer writes its help and its usage errors itself.
+        stop_unwritable(sys.stdout, error)
 
 
 def _print_version(*, wanted: bool) -> None:

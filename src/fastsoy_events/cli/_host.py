@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from traceback import extract_tb, format_exception
@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from fastsoy_events import load_plugins
 from fastsoy_events.cli._output import Stop, say, shown_log
-from fastsoy_events.errors import AlreadyLoadedError
+from fastsoy_events.errors import AlreadyLoadedError, PluginLoadError, UnknownPluginError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,18 +60,47 @@ def load(options: Options) -> LoadReport:
         The report of the load; the application's own where it has loaded the plugins while it was imported.
 
     Raises:
-        Stop: the application cannot be imported, or lacks the attribute.
+        Stop: the application cannot be imported, or lacks the attribute, or a plugin stops the loading.
     """
-    folders = [str(folder.absolute()) for folder in options.path]
+    folders = [str(folder if folder.is_absolute() else _working_folder() / folder) for folder in options.path]
     _set_environment(options)
-    sys.path[:0] = folders if options.app is None else [*folders, str(Path.cwd())]
+    working_folder = "" if options.app is None else str(_working_folder())
+    sys.path[:0] = [*folders, working_folder] if working_folder else folders
     with redirect_stdout(sys.stderr):
         if options.app is not None:
             with shown_log(traceback=options.traceback):
-                _import_app(options.app, traceback=options.traceback)
+                _import_app(options.app, working_folder, traceback=options.traceback)
         # Shown anew: the application may have configured logging, which disables or replaces what was there.
         with shown_log(traceback=options.traceback):
-            return _load_plugins(folders, options.order)
+            return _load(folders, options)
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        reason = error.strerror or error
+        raise Stop(f"the working folder cannot be read: {reason}. Change to a folder that exists") from error
+
+
+def _load(folders: list[str], options: Options) -> LoadReport:
+    try:
+        return _load_plugins(folders, options.order)
+    except PluginLoadError as error:  # the application's, which load_plugins() raises anew
+        return _report_of(error)
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # such as a CancelledError, which passes through the loader
+        details = "".join(format_exception(error)) if options.traceback else ""
+        raise Stop(f"a plugin's import raised {_describe(error)}", exit_code=1, details=details) from error
+
+
+def _report_of(error: PluginLoadError) -> LoadReport:
+    """Return the report of a strict load; there, a name that fits nothing is a failure too, but nobody has said so."""
+    unknown = [failure for failure in error.exceptions if isinstance(failure, UnknownPluginError)]
+    for failure in unknown:
+        say("error", str(failure))
+    return replace(error.report, failures=(*error.report.failures, *unknown))
 
 
 def _set_environment(options: Options) -> None:
@@ -101,7 +130,7 @@ def _load_plugins(folders: list[str], order: tuple[str, ...]) -> LoadReport:
         return load_plugins()
 
 
-def _import_app(target: str, *, traceback: bool) -> None:
+def _import_app(target: str, folder: str, *, traceback: bool) -> None:
     module_name, colon, attribute = target.partition(":")
     if not _is_dotted_name(module_name) or (colon and not _is_dotted_name(attribute)):
         raise Stop(f"--app takes package.module or package.module:attribute, not {target!r}")
@@ -109,11 +138,14 @@ def _import_app(target: str, *, traceback: bool) -> None:
         found: object = importlib.import_module(module_name)
         for part in attribute.split(".") if colon else ():
             found = _attribute(found, part, target)
-    except Stop:
+    except (Stop, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except PluginLoadError as error:
+        details = "".join(format_exception(error)) if traceback else ""
+        say("note", f"--app {target}: its import ended where it loads plugins with strict=True", details=details)
+    except BaseException as error:  # also what is no Exception, such as a CancelledError, is one line
         if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
-            raise Stop(f"--app {target}: {error.msg}, looked for in {Path.cwd()} and on sys.path") from error
+            raise Stop(f"--app {target}: {_in_words(error.msg)}, looked for in {folder} and on sys.path") from error
         details = "".join(format_exception(error)) if traceback else ""
         raise Stop(f"--app {target}: its import raised {_describe(error)}", details=details) from error
 
@@ -135,14 +167,24 @@ def _attribute(owner: object, name: str, target: str) -> object:
 
 
 def _describe(error: BaseException) -> str:
-    text, place = str(error), ""
-    frames = [frame for frame in extract_tb(error.__traceback__) if not _is_import_system(frame.filename)]
     if isinstance(error, SyntaxError) and error.filename is not None:
-        text, place = error.msg, f"{error.filename}:{error.lineno}"
-    elif frames:
-        place = f"{frames[-1].filename}:{frames[-1].lineno}"
+        text, place = _in_words(error.msg), f"{error.filename}:{error.lineno}"
+    else:
+        text, place = _in_words(error), _place(error)
     description = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return f"{description} ({place})" if place else description
+
+
+def _in_words(error: object) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an error that cannot be put into words still has a name and a place
+        return ""
+
+
+def _place(error: BaseException) -> str:
+    frames = [frame for frame in extract_tb(error.__traceback__) if not _is_import_system(frame.filename)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def _is_import_system(filename: str) -> bool:

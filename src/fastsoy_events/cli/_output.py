@@ -8,7 +8,7 @@ import os
 import warnings
 from contextlib import contextmanager
 from traceback import format_exception
-from typing import TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING, NoReturn, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -81,14 +81,45 @@ def write(console: Console, text: str) -> None:
     Args:
         console: the console.
         text: the text.
+
+    Raises:
+        Stop: stdout cannot be written to, such as on a full disk. Where stderr cannot, nothing can be said.
     """
-    file = console.file
-    try:
+    with _writing(console) as file:
         file.write(text.encode(console.encoding, "backslashreplace").decode(console.encoding))
         file.flush()
+
+
+@contextmanager
+def _writing(console: Console) -> Generator[IO[str]]:
+    file = console.file
+    try:
+        yield file
     except BrokenPipeError:
-        # What is still in the buffer would fail once more, and loudly, when the interpreter exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+        _discard_the_rest(file)
+    except OSError as error:
+        if not console.stderr:
+            stop_unwritable(file, error)
+        _discard_the_rest(file)
+
+
+def stop_unwritable(file: IO[str], error: OSError) -> NoReturn:
+    """End the command because its result cannot be written.
+
+    Args:
+        file: where it was to go.
+        error: why it cannot.
+
+    Raises:
+        Stop: always.
+    """
+    _discard_the_rest(file)
+    raise Stop(f"the result cannot be written: {error.strerror or error}") from error
+
+
+def _discard_the_rest(file: IO[str]) -> None:
+    # What is still in the buffer would fail once more, and loudly, when the interpreter exits.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
 
 
 def render(console: Console, *parts: RenderableType) -> None:
@@ -98,10 +129,11 @@ def render(console: Console, *parts: RenderableType) -> None:
         console: the console.
         parts: the renderables, one below the other.
     """
-    with console.capture() as capture:
-        for part in parts:
-            console.print(part, soft_wrap=True)
-    write(console, capture.get())
+    with _writing(console):  # rich writes an empty text where it stops to capture
+        with console.capture() as capture:
+            for part in parts:
+                console.print(part, soft_wrap=True)
+        write(console, capture.get())
 
 
 def write_json(rows: Sequence[object]) -> None:

@@ -12,6 +12,8 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 
+After = Annotated[int, Query(ge=0, le=2**63 - 1)]  # what a database's largest integer can hold
+
 
 class AuditRow(BaseModel):
     """A stored entry."""
@@ -25,7 +27,7 @@ class AuditRow(BaseModel):
 
 
 @router.get("/entries")
-async def list_entries(after: int = 0, limit: Annotated[int, Query(ge=1, le=200)] = 100) -> list[AuditRow]:
+async def list_entries(after: After = 0, limit: Annotated[int, Query(ge=1, le=200)] = 100) -> list[AuditRow]:
     """List entries by number: those after a number, and no more than a limit."""
     entries = await AuditEntry.filter(id__gt=after).order_by("id").limit(limit)
     return [AuditRow.model_validate(entry) for entry in entries]

@@ -1,11 +1,13 @@
 """The routes under `/hr`: they translate the service to HTTP and hold no rules of their own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, HTTPException, Query, status
+from fastapi import APIRouter, Header, HTTPException, Query, Request, Response, status
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
 from fastsoy_hr import service
@@ -14,9 +16,29 @@ from fastsoy_hr.models import Employee, EmployeeState
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/hr", tags=["hr"])
+LARGEST = 2**63 - 1  # what a database's largest integer can hold
 
-Actor = Annotated[int, Header(alias="X-Actor-Id", description="The number of the user who does this.")]
+Number = Annotated[int, Field(ge=1, le=LARGEST)]
+Actor = Annotated[Number, Header(alias="X-Actor-Id", description="The number of the user who does this.")]
+
+
+class _Route(APIRoute):
+    """A route whose refusals do not repeat the input: half a surrogate pair, or NaN, cannot be sent back as JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_without_echo(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                errors = [{key: value for key, value in each.items() if key != "input"} for each in error.errors()]
+                raise RequestValidationError(errors) from error
+
+        return handle_without_echo
+
+
+router = APIRouter(prefix="/hr", tags=["hr"], route_class=_Route)
 
 
 class NewDepartment(BaseModel):
@@ -37,7 +59,7 @@ class NewEmployee(BaseModel):
     """What an employee is created from."""
 
     full_name: str = Field(min_length=1, max_length=200)
-    department_id: int
+    department_id: Number
 
 
 class EmployeeRow(NewEmployee):
@@ -93,21 +115,23 @@ async def create_employee(employee: NewEmployee, actor_id: Actor) -> EmployeeRow
 
 
 @router.get("/employees")
-async def list_employees(after: int = 0, limit: Annotated[int, Query(ge=1, le=200)] = 100) -> list[EmployeeRow]:
+async def list_employees(
+    after: Annotated[int, Query(ge=0, le=LARGEST)] = 0, limit: Annotated[int, Query(ge=1, le=200)] = 100
+) -> list[EmployeeRow]:
     """List employees by number: those after a number, and no more than a limit."""
     employees = await Employee.filter(id__gt=after).order_by("id").limit(limit)
     return [EmployeeRow.model_validate(employee) for employee in employees]
 
 
 @router.get("/employees/{employee_id}")
-async def show_employee(employee_id: int) -> EmployeeRow:
+async def show_employee(employee_id: Number) -> EmployeeRow:
     """Show one employee; answer 404 where there is none."""
     with _refusals_as_http():
         return EmployeeRow.model_validate(await service.find_employee(employee_id))
 
 
 @router.get("/employees/{employee_id}/states")
-async def list_states(employee_id: int) -> list[StateChangeRow]:
+async def list_states(employee_id: Number) -> list[StateChangeRow]:
     """List an employee's steps from state to state, oldest first; answer 404 where there is no such employee."""
     with _refusals_as_http():
         await service.find_employee(employee_id)
@@ -115,7 +139,7 @@ async def list_states(employee_id: int) -> list[StateChangeRow]:
 
 
 @router.post("/employees/{employee_id}/state")
-async def change_state(employee_id: int, wanted: WantedState, actor_id: Actor) -> EmployeeRow:
+async def change_state(employee_id: Number, wanted: WantedState, actor_id: Actor) -> EmployeeRow:
     """Move an employee to another state; answer 409, and what can follow, where that is not allowed."""
     with _refusals_as_http():
         return EmployeeRow.model_validate(await service.change_state(employee_id, wanted.state, actor_id=actor_id))

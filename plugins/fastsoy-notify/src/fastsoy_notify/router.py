@@ -12,6 +12,8 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/notify", tags=["notify"])
 
+After = Annotated[int, Query(ge=0, le=2**63 - 1)]  # what a database's largest integer can hold
+
 
 class MessageRow(BaseModel):
     """A stored message."""
@@ -28,7 +30,7 @@ class MessageRow(BaseModel):
 
 
 @router.get("/messages")
-async def list_messages(after: int = 0, limit: Annotated[int, Query(ge=1, le=200)] = 100) -> list[MessageRow]:
+async def list_messages(after: After = 0, limit: Annotated[int, Query(ge=1, le=200)] = 100) -> list[MessageRow]:
     """List messages by number: those after a number, and no more than a limit."""
     messages = await Message.filter(id__gt=after).order_by("id").limit(limit)
     return [MessageRow.model_validate(message) for message in messages]
