@@ -1480,7 +1480,8 @@ async def test_more_than_a_few_handlers_are_called_without_a_copy_of_the_payload
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 20])
-async def test_an_emit_calls_nothing_but_its_handlers(count: int) -> None:
+async def test_an_emit_calls_nothing_but_its_handlers(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_dispatch, "_loops", {})
     bus = EventBus()
     for _ in range(count):
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
     from types import FrameType
 
-    from fastsoy_events._model import HandlerFailure
+    from fastsoy_events._model import Handler, HandlerFailure
 
 NO_FAILURES = Failures()
 
@@ -208,7 +208,7 @@ def _overridden_cancellation(error: BaseException) -> BaseException | None:
 
     A cancellation that the emitter itself is handling, in whose clean-up it emits, is none of the handler's.
     """
-    if error.__context__ is None or "asyncio" not in sys.modules:
+    if "asyncio" not in sys.modules:
         return None
     from asyncio import CancelledError
 
@@ -227,20 +227,32 @@ def noted(
     failures: list[HandlerFailure] | None, plan: Plan, function: Callable[..., object], error: BaseException
 ) -> list[HandlerFailure]:
     """Log one handler's failure, and add it to those of the emit."""
-    if isinstance(error, RecursionError | EmitDepthError):
+    if isinstance(error, _STACK_EXHAUSTED):
         error = _settled(error)
-    # Here, since logging takes longer to import than all of the bus.
+    make_failure, report = _failing or _prepare_for_failures()
+    handler = plan.describe(function)
+    report(plan.event, handler, error)
+    if error.__context__ is not None:
+        cancellation = _overridden_cancellation(error)
+        if cancellation is not None:
+            raise cancellation
+    failures = [] if failures is None else failures
+    failures.append(make_failure(plan.event, handler, error))
+    return failures
+
+
+_STACK_EXHAUSTED = (RecursionError, EmitDepthError)
+_failing: tuple[type[HandlerFailure], Callable[[str, Handler, BaseException], None]] | None = None
+
+
+def _prepare_for_failures() -> tuple[type[HandlerFailure], Callable[[str, Handler, BaseException], None]]:
+    """Import what the first failure needs: logging takes longer to import than all of the bus."""
+    global _failing
     from fastsoy_events._model import HandlerFailure
     from fastsoy_events._report import handler_failed
 
-    handler = plan.describe(function)
-    handler_failed(plan.event, handler, error)
-    cancellation = _overridden_cancellation(error)
-    if cancellation is not None:
-        raise cancellation
-    failures = [] if failures is None else failures
-    failures.append(HandlerFailure(plan.event, handler, error))
-    return failures
+    _failing = (HandlerFailure, handler_failed)
+    return _failing
 
 
 _NAMES_IN_LOOP: dict[str, object] = {

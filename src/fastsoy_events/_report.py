@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,29 +16,37 @@ logger = logging.getLogger("fastsoy_events")
 def handler_failed(event: str, handler: Handler, error: BaseException) -> None:
     """Log a handler's failure, at the handler's place. The payload is not logged.
 
-    The record is made here since `Logger.error` would search the stack for its caller, which takes as long as the rest.
+    The record is made here since `Logger.error` would search the stack for its caller, and finds the bus.
     """
     if not logger.isEnabledFor(logging.ERROR):
         return
-    file, _, line = handler.source.rpartition(":")
-    name = f"{handler.module}.{handler.qualname}"
-    record = logger.makeRecord(
+    file, line, name = _place(handler.source, handler.module, handler.qualname)
+    record = logging.getLogRecordFactory()(
         logger.name,
         logging.ERROR,
         file,
-        int(line),
+        line,
         "Event handler error: %s / %s",
         (event, name),
         (type(error), error, error.__traceback__),
         handler.qualname,
-        {"event": event, "handler": name, "plugin": handler.plugin, "distribution": handler.distribution},
     )
+    record.event = event
+    record.handler = name
+    record.plugin = handler.plugin
+    record.distribution = handler.distribution
     try:
         logger.handle(record)
     except RecursionError:
         raise  # the stack is exhausted: an emit further out takes care of it
     except Exception:  # noqa: BLE001 - a filter of the host's may raise; that is to stop no handler
         logging.Handler().handleError(record)
+
+
+@lru_cache(maxsize=1024)
+def _place(source: str, module: str, qualname: str) -> tuple[str, int, str]:
+    file, _, line = source.rpartition(":")
+    return file, int(line), f"{module}.{qualname}"
 
 
 def plugin_failed(error: PluginError) -> None:
