@@ -80,7 +80,7 @@ class Dispatcher(ABC):
             try:
                 await function(**payload)  # type: ignore[misc]  # as plan.is_async says
             except BaseException as error:
-                if passes(error):
+                if goes_through(error):
                     raise
                 failures = noted(failures, plan, function, error)
         return NO_FAILURES if failures is None else Failures(failures)
@@ -116,7 +116,7 @@ async def handlers_of({plan}, /{parameters}):
         try:
             {call}
         except {BaseException} as {error}:
-            if {passes}({error}):
+            if {goes_through}({error}):
                 raise
             {failures} = {noted}({failures}, {plan}, {function}, {error})
     return {NO_FAILURES} if {failures} is None else {Failures}({failures})
@@ -147,7 +147,7 @@ async def _plain_loop(plan: Plan, /, **payload: object) -> Failures:
             if result is not None and can_be_awaited(result):
                 await result
         except BaseException as error:
-            if passes(error):
+            if goes_through(error):
                 raise
             failures = noted(failures, plan, function, error)
     return NO_FAILURES if failures is None else Failures(failures)
@@ -191,7 +191,7 @@ def _is_being_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
-def passes(error: BaseException) -> bool:
+def goes_through(error: BaseException) -> bool:
     """Tell whether an error goes through to the emitter: what is no `Exception`, and the emitting task's cancellation.
 
     A `CancelledError` that leaks out of a handler, while nobody cancels the emitting task, is that handler's failure.
@@ -258,7 +258,7 @@ def _prepare_for_failures() -> tuple[type[HandlerFailure], Callable[[str, Handle
 _NAMES_IN_LOOP: dict[str, object] = {
     "BaseException": BaseException,
     "can_be_awaited": can_be_awaited,
-    "passes": passes,
+    "goes_through": goes_through,
     "noted": noted,
     "NO_FAILURES": NO_FAILURES,
     "Failures": Failures,

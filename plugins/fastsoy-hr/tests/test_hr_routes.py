@@ -84,7 +84,7 @@ async def test_employees_are_listed_in_parts(client: httpx.AsyncClient) -> None:
     assert len((await client.get("/hr/employees")).json()) == 3
 
 
-@pytest.mark.parametrize("number", ["-1", "0", str(2**63), str(10**20), "1" * 5000])
+@pytest.mark.parametrize("number", ["-1", "0", str(2**31), str(10**20), "1" * 5000])
 async def test_a_number_that_no_database_holds_is_refused(client: httpx.AsyncClient, number: str) -> None:
     employee = {"full_name": "Ada Brook", "department_id": 1}
     answers = [
@@ -99,8 +99,8 @@ async def test_a_number_that_no_database_holds_is_refused(client: httpx.AsyncCli
 
 
 async def test_the_largest_number_is_merely_not_there(client: httpx.AsyncClient) -> None:
-    assert (await client.get(f"/hr/employees/{2**63 - 1}")).status_code == 404
-    assert (await client.get("/hr/employees", params={"after": 2**63 - 1})).json() == []
+    assert (await client.get(f"/hr/employees/{2**31 - 1}")).status_code == 404
+    assert (await client.get("/hr/employees", params={"after": 2**31 - 1})).json() == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 
-After = Annotated[int, Query(ge=0, le=2**63 - 1)]  # what a database's largest integer can hold
+After = Annotated[int, Query(ge=0, le=2**31 - 1)]  # what the id columns hold on every database
 
 
 class AuditRow(BaseModel):

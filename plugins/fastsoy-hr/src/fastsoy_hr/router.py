@@ -16,7 +16,7 @@ from fastsoy_hr.models import Employee, EmployeeState
 
 __all__ = ["router"]
 
-LARGEST = 2**63 - 1  # what a database's largest integer can hold
+LARGEST = 2**31 - 1  # what the id columns hold on every database
 
 Number = Annotated[int, Field(ge=1, le=LARGEST)]
 Actor = Annotated[Number, Header(alias="X-Actor-Id", description="The number of the user who does this.")]
