@@ -1567,3 +1567,20 @@ def test_a_plugin_that_waits_for_another_threads_load_is_told_so(site: Site, mon
     """
     site.install("acme", {"mail": "acme_mail"}, {"acme_mail": source})
     assert "another thread has been loading plugins" in str(load(site).failures[0])
+
+
+def test_hook_specifications_that_a_loaded_plugin_does_not_fit_leave_the_bus_as_it_was(site: Site) -> None:
+    class Specifications:
+        @hookspec
+        def menu(self) -> Any: ...
+
+        @hookspec
+        def routes(self) -> Any: ...
+
+    source = "from fastsoy_events import hookimpl\n@hookimpl\ndef routes(wrong): ...\n"
+    site.install("acme", {"a": "acme_menu"}, {"acme_menu": source})
+    load(site)
+    for _ in range(2):
+        with pytest.raises(pluggy.PluginValidationError, match="wrong"):
+            bus.add_hookspecs(Specifications)
+    assert not hasattr(bus.hook, "menu")

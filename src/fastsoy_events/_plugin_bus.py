@@ -79,8 +79,17 @@ class PluginBus(EventBus):
         """
         with self._lock:
             if module not in self._state.hookspecs:
+                self._try_hookspecs(module)
                 self._manager().add_hookspecs(module)
                 self._state.hookspecs += (module,)
+
+    def _try_hookspecs(self, module: ModuleType | type) -> None:
+        """Raise what adding would raise, on a manager of its own: pluggy would leave the bus's half changed."""
+        from fastsoy_events._load import new_manager
+
+        trial = new_manager((*self._state.hookspecs, module))
+        for name, plugin in self._manager().list_name_plugin():
+            trial.register(plugin, name)
 
     # Plugins
 
