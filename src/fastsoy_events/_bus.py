@@ -141,9 +141,7 @@ class EventBus(Dispatcher):
             ()
         """
         with self._lock:
-            self._settle()
-            names = sorted(self._state.declarations) if event is None else (event,)
-            return tuple(handler for name in names for handler in self._described(name))
+            return tuple(handler for _, handler in self._listed(event))
 
     @contextmanager
     def isolated(self) -> Generator[Self]:
@@ -256,8 +254,13 @@ class EventBus(Dispatcher):
         declared = state.declarations.get(event, {}).values()
         return _order.placed(declared, state.roster, state.shadowed)
 
-    def _described(self, event: str) -> tuple[Handler, ...]:
-        return _order.described(self._placed(event), self._state.roster)
+    def _listed(self, event: str | None = None) -> Iterator[tuple[int, Handler]]:
+        """Yield the handlers that take part, each with its owner's rank."""
+        self._settle()
+        for name in sorted(self._state.declarations) if event is None else (event,):
+            places = self._placed(name)
+            handlers = _order.described(places, self._state.roster)
+            yield from zip((rank for rank, _ in places), handlers, strict=True)
 
 
 def _warn(remarks: Sequence[str]) -> None:

@@ -78,28 +78,24 @@ def placed(declarations: Iterable[Declaration], roster: Roster, without: Collect
         Each callable once: where several modules declared it, at the first of its places.
     """
 
-    def within(rank: int, module: str) -> tuple[int, bool, str]:
-        return (HOST, False, "") if rank == HOST else (rank, module != roster.plugins[rank].module, module)
-
-    def key(place: Placed) -> tuple[tuple[int, bool, str], tuple[int, bool, str]]:
-        rank, declaration = place
-        # What other modules declared for this one comes in their order, not in that of their imports.
-        declared_in = declaration.declared_in if rank != HOST else ""
-        return within(rank, declaration.module), within(owner(declared_in, roster), declared_in)
-
-    ranked = (
-        (owner(declaration.module, roster), declaration)
-        for declaration in declarations
-        if declaration.declared_in not in without
-    )
-
     def serves(rank: int) -> bool:
         return rank == HOST or roster.plugins[rank].status == "loaded"
 
-    taking_part = ((rank, each) for rank, each in ranked if serves(rank) and serves(owner(each.declared_in, roster)))
+    def within(rank: int, module: str) -> tuple[int, bool, str]:
+        return (HOST, False, "") if rank == HOST else (rank, module != roster.plugins[rank].module, module)
+
+    keyed: list[tuple[tuple[int, bool, str], tuple[int, bool, str], Declaration]] = []
+    for declaration in declarations:
+        module, declared_in = declaration.module, declaration.declared_in
+        rank = owner(module, roster)
+        declarer = rank if declared_in == module else owner(declared_in, roster)
+        if declared_in not in without and serves(rank) and serves(declarer):
+            # What other modules declared for a plugin's comes in their order, not in that of their imports.
+            key = within(HOST if rank == HOST else declarer, declared_in)
+            keyed.append((within(rank, module), key, declaration))
     once: dict[Hashable, Placed] = {}
-    for place in sorted(taking_part, key=key):
-        once.setdefault(place[1].identity, place)
+    for (rank, _, _), _, declaration in sorted(keyed, key=lambda each: each[:2]):
+        once.setdefault(declaration.identity, (rank, declaration))
     return list(once.values())
 
 

@@ -15,7 +15,7 @@ from fastsoy_events._record import Roster
 from fastsoy_events.errors import AlreadyLoadedError, PluginLoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from types import ModuleType
 
     import pluggy
@@ -169,19 +169,17 @@ class PluginBus(EventBus):
             >>> [plugin.name for plugin in plugins() if plugin.status == "failed"]
             []
         """
+        with self._lock:
+            return self._with_handlers(self._listed())
+
+    def _with_handlers(self, listed: Iterable[tuple[int, Handler]]) -> tuple[Plugin, ...]:
         from dataclasses import replace
 
-        with self._lock:
-            self._settle()
-            roster = self._state.roster
-            by_rank: dict[int, list[Handler]] = {}
-            for event in sorted(self._state.declarations):
-                places = self._placed(event)
-                for (rank, _), handler in zip(places, _order.described(places, roster), strict=True):
-                    by_rank.setdefault(rank, []).append(handler)
-            return tuple(
-                replace(plugin, handlers=tuple(by_rank.get(rank, ()))) for rank, plugin in enumerate(roster.plugins)
-            )
+        by_rank: dict[int, list[Handler]] = {}
+        for rank, handler in listed:
+            by_rank.setdefault(rank, []).append(handler)
+        plugins = self._state.roster.plugins
+        return tuple(replace(plugin, handlers=tuple(by_rank.get(rank, ()))) for rank, plugin in enumerate(plugins))
 
     def _load(self, arguments: Arguments) -> LoadReport:
         from fastsoy_events import _discover, _load, _select
@@ -240,21 +238,23 @@ class PluginBus(EventBus):
         remarks += [] if arguments.strict else [str(error) for error in selection.unknown]
         for remark in remarks:
             _report.warning(remark)
+        with self._lock:
+            listed = list(self._listed())
+            plugins = self._with_handlers(listed)
         report = LoadReport(
-            plugins=self.plugins(),
+            plugins=plugins,
             failures=tuple(failures),
-            fingerprint=_order.fingerprint(self.handlers()),
+            fingerprint=_order.fingerprint(handler for _, handler in listed),
             warnings=tuple(remarks),
         )
+        self._state.report = report
         if arguments.strict and (failures or selection.unknown):
             errors = [*failures, *selection.unknown]
             names = ", ".join(dict.fromkeys(error.distribution for error in errors))
             error = PluginLoadError(f"plugins could not be loaded: {names}", errors)
             error.report = report
             self._state.load_error = error
-        self._state.report = report
-        if self._state.load_error is not None:
-            raise self._state.load_error
+            raise error
         return report
 
     # What modules declared that were imported while the bus had another state

@@ -56,9 +56,9 @@ class Arguments:
         if isinstance(order, set | frozenset):
             raise TypeError(f"order takes a sequence, for a set has no order: write order={sorted(order)}")
         for argument, names in {"order": order, "allowed": allowed, "disabled": disabled}.items():
-            odd = next((name for name in names or () if not isinstance(name, str)), None)  # pyright: ignore[reportUnnecessaryIsInstance] - not all are typed
-            if odd is not None or None in (names or ()):
-                raise TypeError(f"{argument} takes names: {odd!r} is none")
+            odd = [name for name in names or () if not isinstance(name, str)]  # pyright: ignore[reportUnnecessaryIsInstance] - not all are typed
+            if odd:
+                raise TypeError(f"{argument} takes names: {odd[0]!r} is none")
         return cls(
             path=None if path is None else tuple(os.path.abspath(os.fsdecode(folder)) for folder in path),  # noqa: PTH100 - sys.path holds texts
             order=tuple(order),
@@ -137,7 +137,7 @@ def _unknown(names: Mapping[str, Collection[str]], candidates: Sequence[Candidat
     plugins = [candidate.plugin for candidate in candidates]
     distributions = {plugin.distribution for plugin in plugins}
     for where, given in names.items():
-        only_distributions = "allowed" in where.lower()
+        only_distributions = where in ("allowed", _ALLOWED)
         known = distributions if only_distributions else distributions | {plugin.name for plugin in plugins}
         for name in sorted(given):
             if canonical_name(name) in distributions:
