@@ -83,6 +83,16 @@ def _working_folder() -> Path:
         raise Stop(f"the working folder cannot be read: {reason}. Change to a folder that exists") from error
 
 
+def stop_if_any_failed(report: LoadReport) -> None:
+    """End the command with the exit code for failed plugins, where there are any; each was named before.
+
+    Raises:
+        Stop: with the exit code 1.
+    """
+    if report.failures:
+        raise Stop(exit_code=1)
+
+
 def _load(folders: list[str], options: Options) -> LoadReport:
     try:
         return _load_plugins(folders, options.order)
