@@ -142,6 +142,26 @@ class FastsoyByName(Competitor):
         return {"emit": bus.emit}
 
 
+class FastsoyByContract(FastsoyByName):
+    """This bus, by an event object."""
+
+    name = "fastsoy-events, by event object"
+    statement = "await event.emit({keywords})"
+    remarks = "the event has a declared contract"
+
+    def set_up(self, handlers: Sequence[Handler], case: Case) -> Namespace:
+        """Declare the contract on a bus of its own, and register by name."""
+        from fastsoy_events import EventBus
+
+        bus = EventBus()
+        source: Namespace = {}
+        exec(f"def declared(*, {', '.join(case.names)}): ...", source)  # noqa: S102 - from the names above
+        event = bus.event(EVENT)(source["declared"])
+        for handler in handlers:
+            bus.on(EVENT)(handler)
+        return {"event": event}
+
+
 class DictionaryBus(Competitor):
     """The bus of thirty lines that many applications have."""
 

@@ -182,6 +182,7 @@ def record(module: str, source: str) -> Handler:
         is_async=True,
         source=source,
         id=f"acme:mail:{module}:Desk.greet",
+        function=print,
     )
 
 

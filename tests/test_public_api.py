@@ -13,7 +13,9 @@ from fastsoy_events import bus
 
 NAMES = {
     "AlreadyLoadedError",
+    "ContractError",
     "EmitDepthError",
+    "Event",
     "EventBus",
     "EventNameWarning",
     "EventsError",
@@ -31,6 +33,8 @@ NAMES = {
     "bus",
     "discover",
     "emit",
+    "event",
+    "events",
     "handlers",
     "hookimpl",
     "hookspec",

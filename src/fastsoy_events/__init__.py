@@ -10,6 +10,7 @@ from fastsoy_events._plugin_bus import PluginBus, discover
 from fastsoy_events._record import Failures
 from fastsoy_events.errors import (
     AlreadyLoadedError,
+    ContractError,
     EmitDepthError,
     EventNameWarning,
     EventsError,
@@ -21,12 +22,15 @@ from fastsoy_events.errors import (
 )
 
 if TYPE_CHECKING:
+    from fastsoy_events._contract import Event
     from fastsoy_events._load import hookimpl, hookspec
     from fastsoy_events._model import Handler, HandlerFailure, LoadReport, Plugin
 
 __all__ = [
     "AlreadyLoadedError",
+    "ContractError",
     "EmitDepthError",
+    "Event",
     "EventBus",
     "EventNameWarning",
     "EventsError",
@@ -44,6 +48,8 @@ __all__ = [
     "bus",
     "discover",
     "emit",
+    "event",
+    "events",
     "handlers",
     "hookimpl",
     "hookspec",
@@ -55,12 +61,15 @@ __all__ = [
 bus = PluginBus()
 on = bus.on
 emit = bus.emit
+event = bus.event
+events = bus.events
 handlers = bus.handlers
 load_plugins = bus.load_plugins
 plugins = bus.plugins
 
 
 _LATE = {
+    "Event": "_contract",
     "Handler": "_model",
     "HandlerFailure": "_model",
     "LoadReport": "_model",

@@ -3,71 +3,29 @@
 from __future__ import annotations
 
 import sys
-import warnings
-import weakref
-from collections import deque
 from contextlib import contextmanager
 from threading import RLock
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, ParamSpec, Self, TypeAlias, TypeVar
 
 from fastsoy_events import _declare, _order
 from fastsoy_events._dispatch import Dispatcher
-from fastsoy_events._record import UNMADE, Roster
-from fastsoy_events.errors import EventNameWarning
+from fastsoy_events._record import UNMADE, Declaration
+from fastsoy_events._state import State, Watched, declared_in, watch
+from fastsoy_events.errors import RegistrationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
-    from types import ModuleType
+    from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+    from types import FrameType
 
-    import pluggy
+    from fastsoy_events._contract import Contract, Event
+    from fastsoy_events._model import Handler, Plugin
+    from fastsoy_events._record import Execution, Plan
+    from fastsoy_events._state import Declared
 
-    from fastsoy_events._model import Handler, LoadReport
-    from fastsoy_events._record import Declaration, Execution, Plan
-    from fastsoy_events._select import Arguments
-    from fastsoy_events.errors import PluginLoadError
-
-Declared: TypeAlias = "tuple[Declaration, Watched]"
+Validation: TypeAlias = Literal["off", "warn", "raise"]
+VALIDATIONS: tuple[Validation, ...] = ("off", "warn", "raise")
+P = ParamSpec("P")
 F = TypeVar("F", bound="Callable[..., object]")
-
-
-class Watched(NamedTuple):
-    """The latest known execution of a module that declares, and its `__spec__`, which dies when it executes again."""
-
-    execution: Execution
-    spec: weakref.ref[Any] | None
-
-    def is_in_force(self) -> bool:
-        """Tell whether the module that Python now has under this name is the one that declared."""
-        return self.execution.is_in_force() and (self.spec is None or self.spec() is self.execution.spec)
-
-
-class State:
-    """All that a bus knows; `isolated()` sets it aside whole.
-
-    Args:
-        outer: the state that this one takes the place of; its hook specifications hold here too.
-    """
-
-    def __init__(self, outer: State | None = None) -> None:
-        self.outer = outer
-        self.has_ended = False
-        self.declarations: dict[str, dict[Hashable, Declaration]] = {}
-        self.executions: dict[str, Watched] = {}
-        self.executed_again: deque[str] = deque()
-        self.files: dict[str, list[str]] = {}
-        self.shadowed: frozenset[str] = frozenset()
-        self.plans: dict[str, Plan] = {}
-        self.roster = Roster()
-        self.hookspecs: tuple[ModuleType | type, ...] = outer.hookspecs if outer else ()
-        self.manager: pluggy.PluginManager | None = None
-        self.arguments: Arguments | None = None
-        self.report: LoadReport | None = None
-        self.load_error: PluginLoadError | None = None
-
-    def forget_plans(self) -> None:
-        """Have every plan made anew when it is next needed."""
-        for event in list(self.plans):
-            self.plans[event] = UNMADE
 
 
 class EventBus(Dispatcher):
@@ -85,6 +43,7 @@ class EventBus(Dispatcher):
     """
 
     def __init__(self) -> None:
+        self._validation: Validation = "off"
         self._lock = RLock()
         self._switching = RLock()  # whoever holds it may rely on the state being the same one
         self._left: dict[tuple[str, Hashable], Declared] = {}
@@ -93,6 +52,7 @@ class EventBus(Dispatcher):
     def _use(self, state: State) -> None:
         self._state = state
         self._plans = state.plans
+        state.forget_plans()
 
     def on(self, event: str) -> Callable[[F], F]:
         """Register the decorated callable as a handler of an event, and return it unchanged.
@@ -114,21 +74,106 @@ class EventBus(Dispatcher):
             >>> @bus.on("employee.created")
             ... async def greet(employee_id, **kwargs): ...
         """
-        name = _declare.checked_name(event)
-        if not _declare.follows_convention(name):
-            message = f"{name!r} is not of the form '<aggregate>.<past-tense verb>', such as 'employee.created'"
-            warnings.warn(message, EventNameWarning, stacklevel=2)
+        name = _declare.checked_name(event, "on")
+        _declare.warn_of_convention(name, stacklevel=3)
 
         def register(function: F) -> F:
-            caller = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - whose code applies it?
-            declaration, execution = _declare.declare(name, function, caller)
-            with self._lock:
-                remarks = self._note(execution)
-                self._add(declaration)
-            _warn(remarks)  # no lock is held: what the host logs with may ask the bus something
+            self._register(name, function, sys._getframe(1))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - whose code applies it?
             return function
 
         return register
+
+    def _register(self, event: str, function: Callable[..., object], caller: FrameType) -> None:
+        declaration, execution = _declare.declare(event, function, caller)
+        with self._lock:
+            remarks = self._note(execution)
+            self._add(declaration)
+        _warn(remarks)  # no lock is held: what the host logs with may ask the bus something
+
+    def event(self, name: str) -> Callable[[Callable[P, None]], Event[P]]:
+        """Declare the contract of an event: the decorated function's parameters are the keywords that an emit carries.
+
+        The function itself never runs; its docstring says what the event means.
+
+        Args:
+            name: the event's name, `<aggregate>.<past-tense verb>` in lower snake case.
+
+        Returns:
+            The decorator, which gives an event object in the function's place: `.emit(...)` and `.on`.
+
+        Raises:
+            RegistrationError: a `TypeError`, for a name that is no `str`, and, from the decorator, for a function with
+                other than keyword-only parameters, or with a body, and for an event that has a contract. Where two
+                plugins declare one event, `load_plugins()` fails the one that comes later in the order.
+
+        Example:
+            >>> import asyncio
+            >>> bus = EventBus()
+            >>> @bus.event("employee.created")
+            ... def employee_created(*, employee_id: int, created_by: int = 0) -> None:
+            ...     "HR has created an employee."
+            >>> employee_created
+            <event employee.created (*, employee_id: int, created_by: int = 0)>
+            >>> asyncio.run(employee_created.emit(employee_id=1))
+            ()
+        """
+        checked = _declare.checked_name(name, "event")
+        _declare.warn_of_convention(checked, stacklevel=3)
+
+        def declare(function: Callable[P, None]) -> Event[P]:
+            from fastsoy_events import _contract  # here, since most modules declare no contract
+
+            caller = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - whose code applies it?
+            contract, execution = _contract.declare(self, checked, function, caller)
+            with self._lock:
+                remarks = self._note(execution)
+                self._add_new_contract(contract)
+            _warn(remarks)
+            return contract.target
+
+        return declare
+
+    def events(self) -> tuple[Event[...], ...]:
+        """List the contracts in force, by the event's name.
+
+        Example:
+            >>> EventBus().events()
+            ()
+        """
+        with self._lock:
+            self._settle()
+            declared = (self._contract(name) for name in sorted(self._state.contracts))
+            return tuple(contract.target for contract in declared if contract)
+
+    @property
+    def validation(self) -> Validation:
+        """Return whether emits are checked against contracts: `off` (the default), `warn` or `raise`.
+
+        It is for development and tests. A mismatch is the emitter's error: it is logged as a warning, or raised as a
+        `ContractError` before any handler runs. When off, it costs nothing.
+
+        Example:
+            >>> bus = EventBus()
+            >>> bus.validation = "raise"
+        """
+        return self._validation
+
+    @validation.setter
+    def validation(self, wanted: Validation) -> None:
+        if wanted not in VALIDATIONS:
+            raise ValueError(f"validation is one of {', '.join(VALIDATIONS)}: not {wanted!r}")
+        with self._lock:
+            self._validation = wanted
+            state: State | None = self._state
+            while state is not None:
+                state.forget_plans()
+                for name in state.contracts if wanted != "off" else ():
+                    state.plans.setdefault(name, UNMADE)  # so that each emit asks for its plan, and is checked
+                state = state.outer
+            for each in self._state.event_objects:
+                from fastsoy_events._contract import forget_emit
+
+                forget_emit(each)
 
     def handlers(self, event: str | None = None) -> tuple[Handler, ...]:
         """List the handlers that take part, by event and in dispatch order.
@@ -190,7 +235,7 @@ class EventBus(Dispatcher):
                 if known.is_in_force() and not execution.is_in_force():
                     return []  # a module that was imported anew meanwhile declares late
                 self._forget(execution.module)
-        state.executions[execution.module] = Watched(execution, _watch(execution, state))
+        state.executions[execution.module] = Watched(execution, watch(execution, state))
         return self._prefer_one_name(file, [execution.module]) if file else []
 
     def _prefer_one_name(self, file: str, modules: Sequence[str]) -> list[str]:
@@ -223,28 +268,86 @@ class EventBus(Dispatcher):
                 self._forget(module)
 
     def _forget(self, module: str) -> None:
-        declarations = self._state.declarations
-        for event, declared in list(declarations.items()):
+        state = self._state
+        for event, declared in list(state.declarations.items()):
             kept = {key: each for key, each in declared.items() if each.declared_in != module}
             if not kept:
-                del declarations[event], self._state.plans[event]
+                del state.declarations[event], state.plans[event]
             elif len(kept) < len(declared):
-                declarations[event] = kept
-        self._state.forget_plans()
+                state.declarations[event] = kept
+        for event, contracts in list(state.contracts.items()):
+            state.contracts[event] = {key: each for key, each in contracts.items() if each.declared_in != module}
+        state.forget_plans()
 
-    def _add(self, declaration: Declaration) -> None:
-        declared = self._state.declarations.setdefault(declaration.event, {})
-        declared.setdefault(declaration.key, declaration)
-        self._state.plans[declaration.event] = UNMADE
+    def _add(self, declared: Declaration | Contract) -> None:
+        state = self._state
+        if isinstance(declared, Declaration):
+            state.declarations.setdefault(declared.event, {}).setdefault(declared.key, declared)
+            state.forget_plan(declared.event)
+        else:
+            state.contracts.setdefault(declared.event, {}).setdefault(declared.key, declared)
+            if self._validation != "off":
+                state.forget_plan(declared.event)
+
+    # Contracts
+
+    def _add_new_contract(self, contract: Contract) -> None:
+        declared = self._state.contracts.get(contract.event, {})
+        for key, each in list(declared.items()):
+            if each.declared_in == contract.declared_in and self._is_typed_again(each, contract):
+                del declared[key]
+            elif each.declared_in == contract.declared_in or (
+                self._has_settled() and self._contract(contract.event) is each
+            ):
+                raise RegistrationError(contract.clash_with(each))
+        self._add(contract)
+        self._state.event_objects.add(contract.target)
+
+    def _is_typed_again(self, before: Contract, now: Contract) -> bool:
+        """Tell whether a contract replaces the one before: in an interactive program, nothing else can."""
+        is_interactive = self._state.executions[now.declared_in].spec is None
+        return is_interactive and before.target.qualname == now.target.qualname
+
+    def _has_settled(self) -> bool:
+        """Tell whether it is known which of two contracts comes first."""
+        return True
+
+    def _contract(self, event: str) -> Contract | None:
+        state = self._state
+        declared = state.contracts.get(event, {}).values()
+        return next((contract for _, contract in _order.placed_contracts(declared, state.roster, state.shadowed)), None)
+
+    def _owner(self, module: str) -> Plugin | None:
+        roster = self._state.roster
+        rank = _order.owner(module, roster)
+        return None if rank == _order.HOST else roster.plugins[rank]
 
     # Plans
 
-    def _plan(self, event: str) -> Plan:
+    def _plan(self, event: str, payload: Mapping[str, object]) -> Plan:
+        if self._validation != "off":
+            with self._lock:
+                contract = self._contract(str.__str__(event))
+            if contract is not None:
+                self._check(contract.target, payload)
+        return self._made_plan(event)
+
+    def _check(self, contract: Event[...], payload: Mapping[str, object]) -> None:
+        from fastsoy_events import _contract
+
+        error = _contract.misfit_of_payload(contract, payload)
+        if error is not None and self._validation == "raise":
+            raise error
+        if error is not None:
+            _warn([f"{error} (emitted at {_contract.emitter()})"])
+
+    def _made_plan(self, event: str) -> Plan:
         with self._lock:
             self._settle()
             state = self._state
             plan = _order.plan(str.__str__(event), self._placed(event), state.roster)
-            state.plans[plan.event] = plan
+            if self._validation == "off" or self._contract(plan.event) is None:
+                state.keep(plan)
             if state.executed_again:
                 state.forget_plans()
             return plan
@@ -276,21 +379,3 @@ def _still_in_use(state: State) -> State:
     while state.has_ended and state.outer is not None:
         state = state.outer
     return state
-
-
-def _watch(execution: Execution, state: State) -> weakref.ref[Any] | None:
-    """Learn when a module executes again, even if it declares nothing then: its old `__spec__` dies."""
-    if execution.spec is None:
-        return None
-
-    def again(_: object) -> None:  # may run at any moment, in any thread: so it takes no lock
-        state.executed_again.append(execution.module)
-        state.forget_plans()
-
-    return weakref.ref(execution.spec, again)
-
-
-def declared_in(state: State) -> Iterator[Declared]:
-    for declared in state.declarations.values():
-        for declaration in declared.values():
-            yield declaration, state.executions[declaration.declared_in]

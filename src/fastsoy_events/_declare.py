@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from functools import lru_cache, partial
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, cast
 
 from fastsoy_events._record import Declaration, Execution
-from fastsoy_events.errors import RegistrationError
+from fastsoy_events.errors import EventNameWarning, RegistrationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,20 +20,32 @@ _CACHED = type(lru_cache(lambda: None))  # it passes its arguments on as they ar
 _CONVENTION = re.compile(rf"{_WORD}(?:\.{_WORD})+")
 
 
-def checked_name(event: object) -> str:
+def checked_name(event: object, decorator: str) -> str:
     """Return the event's name as a plain `str`, or refuse what is none.
+
+    Args:
+        event: what the decorator was given.
+        decorator: `on` or `event`.
 
     Raises:
         RegistrationError: with what to write instead.
     """
     if isinstance(event, str):
         return str.__str__(event)
+    right = f'@{decorator}("employee.created")'
     if callable(event):
         name = getattr(event, "__qualname__", type(event).__qualname__)
         raise RegistrationError(
-            f'@on needs the name of the event: write @on("employee.created") above {name}, not @on alone'
+            f"@{decorator} needs the name of the event: write {right} above {name}, not @{decorator} alone"
         )
-    raise RegistrationError(f'@on takes the name of the event: write @on("employee.created"), not @on({event!r})')
+    raise RegistrationError(f"@{decorator} takes the name of the event: write {right}, not @{decorator}({event!r})")
+
+
+def warn_of_convention(event: str, stacklevel: int) -> None:
+    """Warn, at the decorator's line, of a name that is not of the form that names have."""
+    if not follows_convention(event):
+        message = f"{event!r} is not of the form '<aggregate>.<past-tense verb>', such as 'employee.created'"
+        warnings.warn(message, EventNameWarning, stacklevel=stacklevel)
 
 
 def follows_convention(event: str) -> bool:
@@ -65,7 +78,7 @@ def declare(event: str, function: Callable[..., object], applied_in: FrameType) 
     _refuse_generators(event, qualname, code)
     _refuse_positional_only(event, qualname, function)
     _refuse_methods(event, function, applied_in)
-    module, namespace = _declaring(function, applied_in)
+    module, namespace = declaring(function, applied_in)
     declaration = Declaration(
         event=event,
         function=function,
@@ -150,7 +163,7 @@ def _refuse_methods(event: str, function: object, applied_in: FrameType) -> None
         )
 
 
-def _declaring(function: object, applied_in: FrameType) -> tuple[str, dict[str, Any]]:
+def declaring(function: object, applied_in: FrameType) -> tuple[str, dict[str, Any]]:
     """Return the handler's module, and the globals of the module whose execution declares it.
 
     They differ where the function was made elsewhere, or a helper applied `on`: then the module whose body is being

@@ -7,8 +7,8 @@ Each distribution is read on its own, so that a broken one costs one failure and
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastsoy_events._installed import LARGEST_FILE, Installed, UnreadableError, installed
 from fastsoy_events._model import Candidate, Plugin
@@ -16,7 +16,7 @@ from fastsoy_events._record import canonical_name
 from fastsoy_events.errors import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 GROUP = "fastsoy.event_handlers"
 
@@ -25,12 +25,13 @@ _GROUP_IN_UTF16 = b"\0".join(bytes([byte]) for byte in _GROUP_IN_UTF8)  # as som
 _MOST_ENTRY_POINTS = 10_000  # of one distribution
 _DEEPEST_FOLDER = 64
 _LONGEST_LINE = 1000  # characters
+_LARGEST_HEADER = 1 << 16  # bytes of METADATA, where a long description may follow
+_USUAL_HEADER = 1 << 10  # bytes in which nearly every METADATA has said its name and version
 _ODD_FOLDER = re.compile(r"(?P<name>.+)-(?P<version>\d[^-]*)-py\d.*")
 _TARGET = re.compile(r"(?P<module>\w+(?:\.\w+)*)\s*(?::\s*(?P<attribute>\w+(?:\.\w+)*)\s*)?(?:\[.*\]\s*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Discovery:
+class Discovery(NamedTuple):
     """What one scan of the path found.
 
     Args:
@@ -42,12 +43,12 @@ class Discovery:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """A distribution that may have plugins, or that stands before one that may.
 
     Args:
         source: where it was found.
+        entry_points: the contents of its `entry_points.txt`, or why they cannot be read; None where it has no plugins.
         name: what its metadata calls it, or else its folder.
         version: likewise.
         problem: why its metadata cannot be used; None where it can.
@@ -55,6 +56,7 @@ class _Found:
     """
 
     source: Installed
+    entry_points: bytes | Exception | None
     name: str
     version: str
     problem: Exception | None = None
@@ -69,7 +71,7 @@ def scan(path: Sequence[str] | None) -> Discovery:
     """
     warnings: list[str] = []
     sources = list(installed(path, warnings))
-    with_plugins = [source for source in sources if _may_have_plugins(source)]
+    with_plugins = {source: contents for source in sources if (contents := _entry_points(source)) is not None}
     if not with_plugins:
         return Discovery((), tuple(warnings))
     by_name: dict[str, list[_Found]] = {}
@@ -81,40 +83,43 @@ def scan(path: Sequence[str] | None) -> Discovery:
     return Discovery(tuple(candidates), tuple(warnings))
 
 
-def _may_have_plugins(source: Installed) -> bool:
+def _entry_points(source: Installed) -> bytes | Exception | None:
+    """Return the contents of `entry_points.txt` where they may name the group, or why they cannot be read."""
     try:
         contents = source.read("entry_points.txt")
-    except Exception:  # noqa: BLE001 - what cannot be read may be a plugin's: it is read again, and reported, later
-        return True
-    return contents is not None and (
-        _GROUP_IN_UTF8 in contents or len(contents) > LARGEST_FILE or _GROUP_IN_UTF16 in contents
-    )
+    except Exception as error:  # noqa: BLE001 - what cannot be read may be a plugin's: it becomes a failure later
+        return error
+    if contents is None or _GROUP_IN_UTF8 in contents:
+        return contents
+    return contents if len(contents) > LARGEST_FILE or _GROUP_IN_UTF16 in contents else None
 
 
 # Which of several counts
 
 
-def _perhaps_the_same(sources: Iterable[Installed], with_plugins: Iterable[Installed]) -> Iterator[_Found]:
+def _perhaps_the_same(
+    sources: Iterable[Installed], with_plugins: Mapping[Installed, bytes | Exception]
+) -> Iterator[_Found]:
     """Identify those with plugins, and any other whose folder gives it the name of one of those."""
-    identified = {id(source): _identified(source) for source in with_plugins}
+    identified = {source: _identified(source, entry_points) for source, entry_points in with_plugins.items()}
     names = {_name_and_version(source.folder)[0] for source in with_plugins}
     names.update(found.name for found in identified.values())
     for source in sources:
-        if id(source) not in identified and _name_and_version(source.folder)[0] in names:
-            identified[id(source)] = _identified(source)
-    return (identified[id(source)] for source in sources if id(source) in identified)
+        if source not in identified and _name_and_version(source.folder)[0] in names:
+            identified[source] = _identified(source, None)
+    return (identified[source] for source in sources if source in identified)
 
 
-def _identified(source: Installed) -> _Found:
+def _identified(source: Installed, entry_points: bytes | Exception | None) -> _Found:
     name, version = _name_and_version(source.folder)
     try:
-        metadata = source.read("METADATA")
-        if metadata is None:
-            return _Found(source, name, version, UnreadableError("there is no METADATA file"), is_whole=False)
-        inside, version_inside = _name_and_version_inside(metadata)
+        inside = _name_and_version_inside(source)
     except Exception as error:  # noqa: BLE001 - files may be unreadable in any way
-        return _Found(source, name, version, error)
-    return _Found(source, inside, version_inside or version)
+        return _Found(source, entry_points, name, version, error)
+    if inside is None:
+        problem = UnreadableError("there is no METADATA file")
+        return _Found(source, entry_points, name, version, problem, is_whole=False)
+    return _Found(source, entry_points, inside[0], inside[1] or version)
 
 
 def _name_and_version(folder: str) -> tuple[str, str]:
@@ -126,16 +131,27 @@ def _name_and_version(folder: str) -> tuple[str, str]:
     return (canonical_name(match["name"]), match["version"]) if match else (canonical_name(stem), "")
 
 
-def _name_and_version_inside(metadata: bytes) -> tuple[str, str]:
+def _name_and_version_inside(source: Installed) -> tuple[str, str] | None:
+    """Return what METADATA says, the version empty where it says none; None where there is no such file."""
+    head = source.read("METADATA", _USUAL_HEADER)
+    if head is None:
+        return None
+    name, version = _headers(head if len(head) < _USUAL_HEADER else head[: head.rfind(b"\n")])
+    if len(head) == _USUAL_HEADER and not (name and version):
+        name, version = _headers(source.read("METADATA", _LARGEST_HEADER) or b"")
+    if not name:
+        raise UnreadableError("its metadata has no Name")
+    return canonical_name(name), version
+
+
+def _headers(metadata: bytes) -> tuple[str, str]:
     fields: dict[str, str] = {}
     for line in metadata.partition(b"\n\n")[0].decode(errors="replace").splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip().lower(), "".join(filter(str.isprintable, value)).strip())
         if not line.strip() or ("name" in fields and "version" in fields):
             break
-    if not fields.get("name"):
-        raise UnreadableError("its metadata has no Name")
-    return canonical_name(fields["name"]), fields.get("version", "")
+    return fields.get("name", ""), fields.get("version", "")
 
 
 def _the_one_that_counts(same_name: list[_Found], warnings: list[str]) -> _Found:
@@ -172,7 +188,7 @@ def _newest(beside: list[_Found]) -> _Found:
 def _candidates(found: _Found) -> list[Candidate]:
     """Read one distribution's entry points of the group; whatever is wrong with it becomes a failed candidate."""
     try:
-        lines = _lines_of_group(_text_of_entry_points(found.source))
+        lines = _lines_of_group(_text(found.entry_points))
         if lines and found.problem is not None:
             raise found.problem  # noqa: TRY301 - it is an error of reading like the others, kept until it matters
         candidates = _without_rivals(found, [_candidate(found, line) for line in lines])
@@ -202,8 +218,11 @@ def _modules_installed(source: Installed) -> tuple[str, ...]:
     return tuple(modules)
 
 
-def _text_of_entry_points(source: Installed) -> str:
-    contents = source.read("entry_points.txt") or b""
+def _text(contents: bytes | Exception | None) -> str:
+    if isinstance(contents, Exception):
+        raise contents
+    if contents is None:
+        return ""
     if len(contents) > LARGEST_FILE:
         raise UnreadableError(f"entry_points.txt is larger than {LARGEST_FILE} bytes")
     try:

@@ -2,7 +2,7 @@
 
 What makes an emit fast stands here, and only here: nobody listening costs one look-up; a few handlers run in the very
 coroutine that `emit` is; more of them in a loop made for the payload's keywords, which spares each handler the copy of
-a dictionary that `handler(**payload)` makes.
+a dictionary that `handler(**payload)` makes. An event object's `emit` is such a loop, made for its contract.
 """
 
 from __future__ import annotations
@@ -21,12 +21,34 @@ from fastsoy_events._record import UNMADE, Failures, Plan
 from fastsoy_events.errors import EmitDepthError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
     from types import FrameType
 
     from fastsoy_events._model import Handler, HandlerFailure
 
 NO_FAILURES = Failures()
+
+
+class EmitsByContract(ABC):
+    """What emits one event, whose keywords are known beforehand."""
+
+    __slots__ = ("_plan",)  # the event's plan, or UNMADE; the bus takes it back when the handlers change
+
+    _plan: Plan
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Return the event's name."""
+
+    @abstractmethod
+    def _prepared(self) -> Plan:
+        """Make the plan and return it."""
+
+
+def give_plan(event: EmitsByContract, plan: Plan) -> None:
+    """Have an event object emit by a plan."""
+    event._plan = plan  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - its users have no business with it
 
 
 class Dispatcher(ABC):
@@ -36,8 +58,8 @@ class Dispatcher(ABC):
     _plans: dict[str, Plan]
 
     @abstractmethod
-    def _plan(self, event: str) -> Plan:
-        """Make the plan of an event, and keep it in `_plans`."""
+    def _plan(self, event: str, payload: Mapping[str, object]) -> Plan:
+        """Make the plan of an event, and keep it in `_plans` unless each payload is to be checked, as this one is."""
 
     async def emit(self, event: str, /, **payload: object) -> Failures:
         """Await each handler of an event in turn, and isolate their failures.
@@ -71,7 +93,7 @@ class Dispatcher(ABC):
             raise _refusal(event)
         if not plan.runs_in_emit:
             if plan is UNMADE:
-                plan = self._plan(event)
+                plan = self._plan(event, payload)
             if not plan.runs_in_emit:
                 loop = _loops.get((plan.is_async, *payload)) or _loop_for(plan, payload)
                 return await loop(plan, **payload)
@@ -112,20 +134,35 @@ def can_be_awaited(result: object) -> bool:
 _TEMPLATE = """\
 async def handlers_of({plan}, /{parameters}):
     {failures} = None
-    for {function} in {plan}.functions:
-        try:
-            {call}
-        except {BaseException} as {error}:
-            if {goes_through}({error}):
-                raise
-            {failures} = {noted}({failures}, {plan}, {function}, {error})
+{loop}
     return {NO_FAILURES} if {failures} is None else {Failures}({failures})
+"""
+_TEMPLATE_OF_EMIT = """\
+async def emit({parameters}):
+    {plan} = {event}._plan
+    {failures} = None
+    if {plan}.is_async:
+{loop_of_async}
+    else:
+        if {plan} is {UNMADE}:
+            {plan} = {event}._prepared()
+{loop}
+    return {NO_FAILURES} if {failures} is None else {Failures}({failures})
+"""
+_LOOP = """\
+for {function} in {plan}.functions:
+    try:
+        {call}
+    except {BaseException} as {error}:
+        if {goes_through}({error}):
+            raise
+        {failures} = {noted}({failures}, {plan}, {function}, {error})
 """
 _CALL_OF_COROUTINE_FUNCTION = "await {function}({arguments})"
 _CALL_OF_ANY = """\
 {result} = {function}({arguments})
-            if {result} is not None and {can_be_awaited}({result}):
-                await {result}"""
+        if {result} is not None and {can_be_awaited}({result}):
+            await {result}"""
 _MOST_LOOPS = 512  # an application has about as many sets of keywords as it has events; beyond, the plain loop serves
 
 _Loop: TypeAlias = "Callable[..., Coroutine[Any, Any, Failures]]"
@@ -159,23 +196,64 @@ def _can_be_parameter(keyword: str) -> bool:
 
 
 def _made_loop(keywords: tuple[str, ...], *, are_async: bool) -> _Loop:
-    """Write the loop's source and run it, as dataclasses do; the source shows in tracebacks."""
     keywords = tuple(str.__str__(keyword) for keyword in keywords)  # a kind of text may have words of its own
+    words = _words(keywords)
+    source = _TEMPLATE.format(
+        parameters="".join(f", {keyword}" for keyword in ("*", *keywords)) if keywords else "",
+        loop=_loop(keywords, words, are_async=are_async, depth=1),
+        **words,
+    )
+    file = f"<fastsoy_events {'async ' if are_async else ''}handlers_of({', '.join(keywords)})>"
+    loop: _Loop = _made("handlers_of", source, file, words, {})
+    return loop
+
+
+def made_emit(event: EmitsByContract, keywords: Sequence[str], defaults: Mapping[str, object], qualname: str) -> _Loop:
+    """Make what an event object emits with: one coroutine function whose parameters are the contract's.
+
+    Args:
+        event: the event object.
+        keywords: the contract's.
+        defaults: of those keywords that have one.
+        qualname: names the function in tracebacks, and in Python's own words for what does not fit.
+    """
+    words = _words(keywords)
+    parameters = (f"{each}={words['defaults']}[{each!r}]" if each in defaults else each for each in keywords)
+    source = _TEMPLATE_OF_EMIT.format(
+        parameters=", ".join(["*", *parameters]) if keywords else "",
+        loop_of_async=_loop(keywords, words, are_async=True, depth=2),
+        loop=_loop(keywords, words, are_async=False, depth=2),
+        **words,
+    )
+    own = {"event": event, "defaults": defaults, "UNMADE": UNMADE}
+    emit: _Loop = _made("emit", source, f"<fastsoy_events emit of {event.name}>", words, own)
+    emit.__globals__[_EMITS] = event.name
+    emit.__qualname__ = f"{qualname}.emit"
+    return emit
+
+
+def _words(keywords: Collection[str]) -> dict[str, str]:
+    """Return the names that a made function uses, none of them a keyword of the payload."""
     prefix = "_"
     while any(keyword.startswith(prefix) for keyword in keywords):
         prefix += "_"
-    words = {name: prefix + name for name in ("plan", "failures", "function", "result", "error", *_NAMES_IN_LOOP)}
+    return {name: prefix + name for name in (*_OWN_NAMES, *_NAMES_IN_LOOP)}
+
+
+def _loop(keywords: Iterable[str], words: Mapping[str, str], *, are_async: bool, depth: int) -> str:
     call = (_CALL_OF_COROUTINE_FUNCTION if are_async else _CALL_OF_ANY).format(
         arguments=", ".join(f"{keyword}={keyword}" for keyword in keywords), **words
     )
-    parameters = "".join(f", {keyword}" for keyword in ("*", *keywords)) if keywords else ""
-    source = _TEMPLATE.format(parameters=parameters, call=call, **words)
-    file = f"<fastsoy_events {'async ' if are_async else ''}handlers_of({', '.join(keywords)})>"
-    namespace: dict[str, Any] = {prefix + name: value for name, value in _NAMES_IN_LOOP.items()}
+    lines = _LOOP.format(call=call, **words).splitlines()
+    return "\n".join("    " * depth + line for line in lines)
+
+
+def _made(name: str, source: str, file: str, words: Mapping[str, str], own: Mapping[str, object]) -> Any:
+    """Run the source of a function, as dataclasses do, and return the function; its source shows in tracebacks."""
+    namespace: dict[str, Any] = {words[each]: value for each, value in {**_NAMES_IN_LOOP, **own}.items()}
     exec(compile(source, file, "exec"), namespace)  # noqa: S102 - from the template, and keywords that are plain names
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    loop: _Loop = namespace["handlers_of"]
-    return loop
+    return namespace[name]
 
 
 # What happens to a handler's error
@@ -255,6 +333,7 @@ def _prepare_for_failures() -> tuple[type[HandlerFailure], Callable[[str, Handle
     return _failing
 
 
+_OWN_NAMES = ("plan", "failures", "function", "result", "error", "event", "defaults", "UNMADE")
 _NAMES_IN_LOOP: dict[str, object] = {
     "BaseException": BaseException,
     "can_be_awaited": can_be_awaited,
@@ -287,8 +366,16 @@ def _frames_outwards() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
+_EMITS = "the event that functions with these globals emit"  # no name that a module could have
+
+
 def _is_emit(frame: FrameType) -> bool:
-    return frame.f_code is Dispatcher.emit.__code__
+    return frame.f_code is Dispatcher.emit.__code__ or _EMITS in frame.f_globals
+
+
+def _emitted(frame: FrameType) -> str:
+    name: str = frame.f_globals.get(_EMITS) or frame.f_locals["event"]
+    return name
 
 
 def _cycle_on_stack(outwards: list[FrameType], error: RecursionError) -> tuple[str, ...]:
@@ -308,7 +395,7 @@ def _cycle_on_stack(outwards: list[FrameType], error: RecursionError) -> tuple[s
     below = len(frames) - emits[-1]
     if emits[-1] - emits[0] < below or len(frames) * 2 < sys.getrecursionlimit():
         return ()
-    events: list[str] = [frames[place].f_locals["event"] for place in emits]
+    events: list[str] = [_emitted(frames[place]) for place in emits]
     for start, event in enumerate(events):
         if event in events[start + 1 :]:
             return tuple(events[start : events.index(event, start + 1) + 1])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from importlib_metadata import Distribution, DistributionFinder
 
 LARGEST_FILE = 1 << 20  # bytes that are read of one; a distribution with thousands of plugins needs less
-_LARGEST_HEADER = 1 << 16  # of METADATA, where a long description may follow
+_MOST_AT_FIRST = 1 << 12  # nearly every file that matters is smaller, and then one read is all it takes
 
 _FILES = ("/entry_points.txt", "/METADATA", "/PKG-INFO", "/RECORD")
 _SUFFIXES = (".dist-info", ".egg-info")
@@ -51,8 +51,12 @@ class Installed(ABC):
         """Return where its metadata lies."""
 
     @abstractmethod
-    def read(self, file: str) -> bytes | None:
+    def read(self, file: str, most: int = LARGEST_FILE + 1) -> bytes | None:
         """Return the contents of `entry_points.txt`, `METADATA` or `RECORD`; None where there is none.
+
+        Args:
+            file: which.
+            most: how many bytes are enough; there may be more.
 
         Raises:
             UnreadableError: for what is no regular file.
@@ -67,13 +71,12 @@ class _InFolder(Installed):
     def place(self) -> str:
         return f"{self.path_entry}{os.sep}{self.folder}"
 
-    def read(self, file: str) -> bytes | None:
-        if file == "METADATA" and self.folder[-9:].lower() != ".egg-info":
-            return _contents(f"{self.place}{os.sep}{file}", _LARGEST_HEADER)
-        if file == "METADATA":
-            is_itself_a_file = os.path.isfile(self.place)  # noqa: PTH113 - pathlib is slow to import
-            return _contents(self.place if is_itself_a_file else f"{self.place}{os.sep}PKG-INFO")
-        return _contents(f"{self.place}{os.sep}{file}")
+    def read(self, file: str, most: int = LARGEST_FILE + 1) -> bytes | None:
+        if file == "METADATA" and self.folder[-9:].lower() == ".egg-info":
+            if os.path.isfile(self.place):  # noqa: PTH113 - pathlib is slow to import
+                return _contents(self.place, most)
+            file = "PKG-INFO"
+        return _contents(f"{self.path_entry}{os.sep}{self.folder}{os.sep}{file}", most)
 
 
 class _ByLibrary(Installed):
@@ -88,24 +91,40 @@ class _ByLibrary(Installed):
     def place(self) -> str:
         return self._place
 
-    def read(self, file: str) -> bytes | None:
+    def read(self, file: str, most: int = LARGEST_FILE + 1) -> bytes | None:
         files = ("METADATA", "PKG-INFO", "") if file == "METADATA" else (file,)
         text = next((text for text in map(self._read_text, files) if text is not None), None)
-        return None if text is None else text.encode()
+        return None if text is None else text.encode()[:most]
 
 
-def _contents(place: str, largest: int = LARGEST_FILE) -> bytes | None:
+def _contents(place: str, most: int) -> bytes | None:
     try:
         descriptor = os.open(place, _FLAGS)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
+        contents = os.read(descriptor, min(most, _MOST_AT_FIRST))
+        if 0 < len(contents) < _MOST_AT_FIRST:
+            return contents
         status = os.fstat(descriptor)
         if not S_ISREG(status.st_mode):
             raise UnreadableError(f"{place} is no regular file")
-        return os.read(descriptor, min(status.st_size, largest) + 1)
+        return contents + os.read(descriptor, max(0, min(status.st_size, most) - len(contents)))
+    except (BlockingIOError, IsADirectoryError) as error:
+        raise UnreadableError(f"{place} is no regular file") from error
     finally:
         os.close(descriptor)
+
+
+def as_folders(path: Sequence[str | os.PathLike[str]] | None) -> tuple[str, ...] | None:
+    """Return folders as absolute texts, which is what `sys.path` holds.
+
+    Raises:
+        TypeError: where one folder stands for a collection of folders.
+    """
+    if isinstance(path, str | bytes | os.PathLike):
+        raise TypeError(f"path takes several values: write path=[{path!r}]")
+    return None if path is None else tuple(os.path.abspath(os.fsdecode(folder)) for folder in path)  # noqa: PTH100 - texts
 
 
 def installed(path: Sequence[str] | None, warnings: list[str]) -> Iterator[Installed]:

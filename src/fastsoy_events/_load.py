@@ -96,7 +96,7 @@ def _second(candidate: Candidate, first: Plugin, module: ModuleType | None, warn
     """Settle a plugin whose module an earlier plugin has: it shares the earlier one's fate."""
     plugin = candidate.plugin
     if module is None or first.status != "loaded":
-        return _failed(plugin, f"its module belongs to {first.id}, which comes first and is {first.status}", None)
+        return failed(plugin, f"its module belongs to {first.id}, which comes first and is {first.status}", None)
     warnings.append(
         f"{plugin.module} is named by two entry points, {first.id} and {plugin.id}: it is loaded once, and its "
         "handlers belong to the first. Remove one of the entry points"
@@ -104,7 +104,8 @@ def _second(candidate: Candidate, first: Plugin, module: ModuleType | None, warn
     return _resolved(replace(plugin, status="loaded"), module, candidate.attribute)
 
 
-def _failed(plugin: Plugin, reason: str, cause: BaseException | None) -> Plugin:
+def failed(plugin: Plugin, reason: str, cause: BaseException | None) -> Plugin:
+    """Return the plugin with the status `failed` and its error."""
     error = PluginError(
         reason,
         distribution=plugin.distribution,
@@ -124,7 +125,7 @@ def _imported(candidate: Candidate) -> tuple[Plugin, ModuleType | None]:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - isolation: whatever one import raises, the next plugin loads
         plugin = replace(plugin, import_seconds=perf_counter() - started)
         _begin_at_the_module(error)
-        return _failed(plugin, _reason_of_import(plugin.module, error), error), None
+        return failed(plugin, _reason_of_import(plugin.module, error), error), None
     plugin = replace(plugin, import_seconds=perf_counter() - started, status="loaded")
     plugin = _resolved(plugin, module, candidate.attribute)
     return plugin, module if plugin.status == "loaded" else None
@@ -147,7 +148,7 @@ def _resolved(plugin: Plugin, module: ModuleType, attribute: str) -> Plugin:
         reduce(getattr, attribute.split(".") if attribute else (), module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a module's __getattr__ may raise anything
         reason = f"the module has no attribute {attribute}, which the entry point names ({_short(error)})"
-        return _failed(plugin, reason, error)
+        return failed(plugin, reason, error)
     return plugin
 
 
@@ -175,7 +176,7 @@ def _registered(plugin: Plugin, module: ModuleType, manager: pluggy.PluginManage
             manager.unregister(name=plugin.id)
         is_misfit = isinstance(error, pluggy.PluginValidationError)
         problem = "a hook implementation does not fit its specification" if is_misfit else "its hooks cannot be read"
-        return _failed(plugin, f"{problem}: {_short(error)}", error)
+        return failed(plugin, f"{problem}: {_short(error)}", error)
     return plugin
 
 

@@ -5,12 +5,14 @@ They are imported when the first is made: an application that only declares and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from fastsoy_events._record import canonical_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastsoy_events.errors import PluginError
 
 
@@ -33,6 +35,7 @@ class Handler:
         source: `file:line` of its definition.
         id: `distribution:entry-point:module:qualname`, the host's `host:module:qualname`; a second
             handler of the same event with the same id ends in `#2`, a third in `#3`.
+        function: the callable itself; two records of the same handler are equal without it.
 
     Example:
         >>> from fastsoy_events import EventBus
@@ -53,6 +56,7 @@ class Handler:
     is_async: bool
     source: str
     id: str
+    function: Callable[..., object] = field(repr=False, compare=False)
 
     @property
     def kind(self) -> Literal["async", "sync"]:
@@ -166,9 +170,8 @@ class Plugin:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class HandlerFailure:
-    """What one handler did wrong during one emit.
+class HandlerFailure(NamedTuple):
+    """What one handler did wrong during one emit; a tuple, since a failing emit waits for its making.
 
     Args:
         event: the event's name.

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, TypeAlias
 
 from fastsoy_events._record import Plan, Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
+    from fastsoy_events._contract import Contract
     from fastsoy_events._model import Candidate, Handler
     from fastsoy_events._record import Declaration
 
@@ -66,6 +68,50 @@ def shadowed(files: Mapping[str, Sequence[str]], roster: Roster) -> frozenset[st
     )
 
 
+def serves(rank: int, roster: Roster) -> bool:
+    """Tell whether what the host, or the plugin of a rank, declares takes part."""
+    return rank == HOST or roster.plugins[rank].status == "loaded"
+
+
+def _within(rank: int, module: str, roster: Roster) -> tuple[int, bool, str]:
+    return (HOST, False, "") if rank == HOST else (rank, module != roster.plugins[rank].module, module)
+
+
+def placed_contracts(
+    contracts: Iterable[Contract], roster: Roster, without: Collection[str]
+) -> list[tuple[int, Contract]]:
+    """Return the contracts that take part, in the order of handlers, each with its owner's rank.
+
+    Args:
+        contracts: in the order in which they were declared.
+        roster: only what the host, or a plugin whose status is `loaded`, declares takes part.
+        without: modules that do not count.
+    """
+    ranked = ((owner(each.module, roster), each) for each in contracts if each.declared_in not in without)
+    serving = [(rank, each) for rank, each in ranked if serves(rank, roster)]
+    return sorted(serving, key=lambda place: _within(place[0], place[1].module, roster))
+
+
+def clashes(places: Iterable[tuple[int, Contract]]) -> Iterator[tuple[int, Contract, Contract]]:
+    """Yield each contract that comes too late, with its owner's rank, and the contract that comes first.
+
+    A plugin with a clash is to fail, so it comes first nowhere; the host's contracts come before all.
+
+    Args:
+        places: the contracts of all events, in the order of handlers, each with its owner's rank.
+    """
+    first: dict[str, Contract] = {}
+    for rank, group in groupby(places, key=lambda place: place[0]):
+        own: dict[str, Contract] = {}
+        late: list[tuple[int, Contract, Contract]] = []
+        for _, contract in group:
+            earlier = first.get(contract.event) or own.setdefault(contract.event, contract)
+            late += [] if earlier is contract else [(rank, contract, earlier)]
+        yield from late
+        if rank == HOST or not late:
+            first |= own
+
+
 def placed(declarations: Iterable[Declaration], roster: Roster, without: Collection[str]) -> list[Placed]:
     """Return one event's declarations that take part, in dispatch order, each with its owner's rank.
 
@@ -77,22 +123,15 @@ def placed(declarations: Iterable[Declaration], roster: Roster, without: Collect
     Returns:
         Each callable once: where several modules declared it, at the first of its places.
     """
-
-    def serves(rank: int) -> bool:
-        return rank == HOST or roster.plugins[rank].status == "loaded"
-
-    def within(rank: int, module: str) -> tuple[int, bool, str]:
-        return (HOST, False, "") if rank == HOST else (rank, module != roster.plugins[rank].module, module)
-
     keyed: list[tuple[tuple[int, bool, str], tuple[int, bool, str], Declaration]] = []
     for declaration in declarations:
         module, declared_in = declaration.module, declaration.declared_in
         rank = owner(module, roster)
         declarer = rank if declared_in == module else owner(declared_in, roster)
-        if declared_in not in without and serves(rank) and serves(declarer):
+        if declared_in not in without and serves(rank, roster) and serves(declarer, roster):
             # What other modules declared for a plugin's comes in their order, not in that of their imports.
-            key = within(HOST if rank == HOST else declarer, declared_in)
-            keyed.append((within(rank, module), key, declaration))
+            key = _within(HOST if rank == HOST else declarer, declared_in, roster)
+            keyed.append((_within(rank, module, roster), key, declaration))
     once: dict[Hashable, Placed] = {}
     for (rank, _, _), _, declaration in sorted(keyed, key=lambda each: each[:2]):
         once.setdefault(declaration.identity, (rank, declaration))
@@ -121,6 +160,7 @@ def described(places: Iterable[Placed], roster: Roster) -> tuple[Handler, ...]:
                 is_async=declaration.is_async,
                 source=declaration.source,
                 id=identifier if seen[identifier] == 1 else f"{identifier}#{seen[identifier]}",
+                function=declaration.function,
             )
         )
     return tuple(handlers)

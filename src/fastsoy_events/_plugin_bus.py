@@ -10,19 +10,21 @@ import os
 from typing import TYPE_CHECKING
 
 from fastsoy_events import _order
-from fastsoy_events._bus import EventBus, declared_in
+from fastsoy_events._bus import VALIDATIONS, EventBus
 from fastsoy_events._record import Roster
+from fastsoy_events._state import declared_in
 from fastsoy_events.errors import AlreadyLoadedError, PluginLoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from types import ModuleType
 
     import pluggy
 
-    from fastsoy_events._bus import Declared
+    from fastsoy_events._bus import Validation
     from fastsoy_events._model import Candidate, Handler, LoadReport, Plugin
     from fastsoy_events._select import Arguments, Selection
+    from fastsoy_events._state import Declared
     from fastsoy_events.errors import PluginError
 
 
@@ -35,6 +37,10 @@ class PluginBus(EventBus):
     def __init__(self) -> None:
         super().__init__()
         self._is_loading = False
+        self.validation = _wanted_validation(os.environ.get("FASTSOY_EVENTS_VALIDATE", ""))
+
+    def _has_settled(self) -> bool:
+        return self._state.report is not None
 
     # Hooks
 
@@ -217,15 +223,67 @@ class PluginBus(EventBus):
     def _admit(self, plugins: tuple[Plugin, ...], before: frozenset[str]) -> list[str]:
         """Let the loaded plugins take part, and tell which modules no longer do that the host had imported before."""
         with self._lock:
-            self._state.roster = settled = Roster(plugins, self._state.roster.claims)
+            self._state.roster = Roster(plugins, self._state.roster.claims)
             self._take_in_earlier()
             self._apply_roster()
+            remarks = self._settle_contracts()
+            settled = self._state.roster
         owners = {module: rank for module in before if (rank := _order.owner(module, settled)) != _order.HOST}
-        return [
+        remarks += [
             f"Handlers that {module} declared before the plugins were loaded do not take part: the module belongs to "
-            f"{plugins[rank].id}, which is {plugins[rank].status}"
+            f"{settled.plugins[rank].id}, which is {settled.plugins[rank].status}"
             for module, rank in sorted(owners.items())
-            if plugins[rank].status != "loaded"
+            if settled.plugins[rank].status != "loaded"
+        ]
+        return remarks + self._misfits()
+
+    # Contracts
+
+    def _settle_contracts(self) -> list[str]:
+        """Fail each plugin that declares an event which comes earlier; return what is to be said of the host's."""
+        state = self._state
+        contracts = (each for declared in state.contracts.values() for each in declared.values())
+        remarks: list[str] = []
+        failed: dict[int, list[str]] = {}
+        for rank, late, first in _order.clashes(_order.placed_contracts(contracts, state.roster, state.shadowed)):
+            if rank == _order.HOST:
+                remarks.append(late.clash_with(first))
+            else:
+                failed.setdefault(rank, []).append(late.clash_with(first))
+        if failed:
+            self._fail(failed)
+        return remarks
+
+    def _fail(self, reasons: Mapping[int, Sequence[str]]) -> None:
+        """Fail plugins after their import: their handlers, contracts and hooks do not take part."""
+        from fastsoy_events._load import failed
+
+        plugins = list(self._state.roster.plugins)
+        for rank, problems in reasons.items():
+            plugins[rank] = failed(plugins[rank], "; ".join(problems), None)
+        for rank, plugin in enumerate(plugins):
+            owner = plugins[self._state.roster.claims.get(plugin.module, rank)]
+            if plugin.status == "loaded" and owner.status == "failed":
+                reason = f"its module belongs to {owner.id}, which comes first and is failed"
+                plugins[rank] = failed(plugin, reason, None)
+            if plugins[rank].status == "failed" and self._manager().has_plugin(plugin.id):
+                self._manager().unregister(name=plugin.id)
+        self._state.roster = Roster(tuple(plugins), self._state.roster.claims)
+        self._apply_roster()
+
+    def _misfits(self) -> list[str]:
+        """Say which handlers cannot take what the contract of their event sends."""
+        with self._lock:
+            pairs = [(contract, self._placed(contract.name)) for contract in self.events()]
+        if not pairs:
+            return []
+        from fastsoy_events._contract import misfit_of
+
+        return [
+            f"{each.module}.{each.qualname} at {each.source} does not fit {contract.name}: {misfit}"
+            for contract, places in pairs
+            for _, each in places
+            if (misfit := misfit_of(each.function, contract))
         ]
 
     def _reported(self, selection: Selection, remarks: list[str], arguments: Arguments) -> LoadReport:
@@ -274,6 +332,13 @@ class PluginBus(EventBus):
         yield from self._left.values()
 
 
+def _wanted_validation(variable: str) -> Validation:
+    for validation in VALIDATIONS:
+        if variable.strip().lower() in (validation, ""):
+            return validation
+    raise ValueError(f"FASTSOY_EVENTS_VALIDATE is {variable!r}: set it to one of {', '.join(VALIDATIONS)}")
+
+
 def discover(path: Sequence[str | os.PathLike[str]] | None = None) -> tuple[Plugin, ...]:
     """Find the plugins that are installed, without importing any.
 
@@ -291,13 +356,17 @@ def discover(path: Sequence[str | os.PathLike[str]] | None = None) -> tuple[Plug
         >>> discover(path=[])
         ()
     """
-    from fastsoy_events import _discover, _report, _select
+    from fastsoy_events import _discover
+    from fastsoy_events._installed import as_folders
 
-    found = _discover.scan(_select.Arguments.of(path, (), None, (), strict=False).path)
+    found = _discover.scan(as_folders(path))
     plugins = tuple(candidate.plugin for candidate in _order.in_plugin_order(found.candidates, ()))
-    for plugin in plugins:
-        if plugin.error is not None:
-            _report.plugin_failed(plugin.error)
-    for warning in found.warnings:
-        _report.warning(warning)
+    errors = [plugin.error for plugin in plugins if plugin.error is not None]
+    if errors or found.warnings:
+        from fastsoy_events import _report  # here, since logging takes longer to import than a scan
+
+        for error in errors:
+            _report.plugin_failed(error)
+        for warning in found.warnings:
+            _report.warning(warning)
     return plugins

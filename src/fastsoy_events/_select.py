@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, cast
 
+from fastsoy_events._installed import as_folders
 from fastsoy_events._record import canonical_name
 from fastsoy_events.errors import UnknownPluginError
 
@@ -50,7 +51,8 @@ class Arguments:
         Raises:
             TypeError: where one value stands for several, or a set for a sequence.
         """
-        for argument, value in {"path": path, "order": order, "allowed": allowed, "disabled": disabled}.items():
+        folders = as_folders(path)
+        for argument, value in {"order": order, "allowed": allowed, "disabled": disabled}.items():
             if isinstance(value, str | bytes | os.PathLike):
                 raise TypeError(f"{argument} takes several values: write {argument}=[{value!r}]")
         if isinstance(order, set | frozenset):
@@ -60,7 +62,7 @@ class Arguments:
             if odd:
                 raise TypeError(f"{argument} takes names: {odd[0]!r} is none")
         return cls(
-            path=None if path is None else tuple(os.path.abspath(os.fsdecode(folder)) for folder in path),  # noqa: PTH100 - sys.path holds texts
+            path=folders,
             order=tuple(order),
             allowed=None if allowed is None else frozenset(allowed),
             disabled=frozenset(disabled),

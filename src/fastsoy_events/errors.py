@@ -3,7 +3,8 @@
 ```text
 Exception
 └── EventsError                                  catches all of the below
-    ├── RegistrationError      (TypeError)       @on was given something it must refuse
+    ├── RegistrationError      (TypeError)       @on or @event was given something it must refuse
+    ├── ContractError          (TypeError)       an emit does not carry what the event's contract says
     ├── EmitDepthError                           emits nested until the interpreter's recursion limit
     ├── HandlerError                             one handler's failure, inside the group of raise_if_any()
     ├── AlreadyLoadedError     (RuntimeError)    load_plugins() again, with other arguments, or from a plugin
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyLoadedError",
+    "ContractError",
     "EmitDepthError",
     "EventNameWarning",
     "EventsError",
@@ -41,7 +43,33 @@ class EventsError(Exception):
 
 
 class RegistrationError(EventsError, TypeError):
-    """`@on` refused what it was given; the message says what to write instead."""
+    """`@on` or `@event` refused what it was given; the message says what to write instead."""
+
+
+class ContractError(EventsError, TypeError):
+    """An emit does not carry what the event's contract says; raised to the emitter before any handler runs.
+
+    Args:
+        message: what is wrong, and where the contract stands.
+        event: the event's name.
+        missing: the keywords that the contract requires and the emit lacks.
+        unknown: the keywords that the contract does not know.
+
+    Example:
+        >>> ContractError("created_by is missing", event="employee.created", missing=("created_by",)).missing
+        ('created_by',)
+    """
+
+    def __init__(
+        self, message: str, *, event: str, missing: tuple[str, ...] = (), unknown: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.event = event
+        self.missing = missing
+        self.unknown = unknown
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(ContractError, event=self.event, missing=self.missing, unknown=self.unknown), self.args
 
 
 class EmitDepthError(EventsError):
