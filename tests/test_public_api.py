@@ -64,7 +64,7 @@ def test_every_public_method_is_documented() -> None:
 
 
 def test_the_module_level_functions_are_those_of_the_default_bus() -> None:
-    for name in ("on", "emit", "handlers", "load_plugins", "plugins"):
+    for name in ("on", "emit", "event", "events", "handlers", "load_plugins", "plugins"):
         assert getattr(fastsoy_events, name) == getattr(bus, name)
 
 
@@ -87,6 +87,7 @@ def test_importing_it_scans_and_loads_nothing_and_no_library() -> None:
         "fastsoy_events._order",
         "fastsoy_events._plugin_bus",
         "fastsoy_events._record",
+        "fastsoy_events._state",
         "fastsoy_events.errors",
     ]
     assert not {"asyncio", "importlib_metadata", "logging", "packaging", "pluggy", "rich", "typer"} & set(modules)

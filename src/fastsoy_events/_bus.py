@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from threading import RLock
-from typing import TYPE_CHECKING, Literal, ParamSpec, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, ParamSpec, Self, TypeAlias, TypeVar, cast
 
 from fastsoy_events import _declare, _order
 from fastsoy_events._dispatch import Dispatcher
@@ -129,7 +129,7 @@ class EventBus(Dispatcher):
                 remarks = self._note(execution)
                 self._add_new_contract(contract)
             _warn(remarks)
-            return contract.target
+            return cast("Event[P]", contract.target)
 
         return declare
 

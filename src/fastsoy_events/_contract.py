@@ -91,7 +91,7 @@ class Event(EmitsByContract, Generic[P]):
     def signature(self) -> inspect.Signature:
         """Return the declared signature; annotations are texts where they are written so."""
         if self._signature is None:
-            self._signature = inspect.signature(self._function).replace(return_annotation=inspect.Signature.empty)
+            self._signature = readable_signature(self._function)
         return self._signature
 
     @property
@@ -258,11 +258,33 @@ def _checked(event: str, function: object) -> FunctionType:
     return function
 
 
-def shown(function: Callable[..., object]) -> str:
-    """Return the signature of a callable as people write it; `(...)` where it tells none."""
+class _Unquoted(str):
+    """An annotation that is a text, shown without the quotes that it has nowhere in the source."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def readable_signature(function: Callable[..., object]) -> inspect.Signature:
+    """Return the signature that a call of the function itself meets, so that it reads as in the source.
+
+    Raises:
+        TypeError, ValueError: as `inspect.signature` does.
+    """
+    signature = inspect.signature(function, follow_wrapped=False)
+    parameters = [
+        each.replace(annotation=_Unquoted(each.annotation)) if isinstance(each.annotation, str) else each
+        for each in signature.parameters.values()
+    ]
+    return signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
+
+
+def _shown(function: Callable[..., object]) -> str:
     try:
-        return str(inspect.signature(function, follow_wrapped=False).replace(return_annotation=inspect.Signature.empty))
-    except (TypeError, ValueError):
+        return str(readable_signature(function))
+    except (TypeError, ValueError):  # many callables written in C tell no signature
         return "(...)"
 
 
@@ -284,7 +306,7 @@ def misfit_of(function: Callable[..., object], contract: Event[...]) -> str:
     problems += [] if takes_any else [f"it does not take {each}" for each in sent if each not in taken]
     if not problems:
         return ""
-    signatures = f"{_name_of(function)}{shown(function)} against {contract.qualname}{contract.signature}"
+    signatures = f"{_name_of(function)}{_shown(function)} against {contract.qualname}{contract.signature}"
     return f"{'; '.join(problems)} ({signatures}, declared at {contract.source})"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -10,7 +11,7 @@ from fastsoy_events._dispatch import give_plan
 from fastsoy_events._record import UNMADE, Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
     from types import ModuleType
 
     import pluggy
@@ -107,9 +108,11 @@ def watch(execution: Execution, state: State) -> weakref.ref[Any] | None:
     if execution.spec is None:
         return None
 
-    def again(_: object) -> None:  # may run at any moment, in any thread: so it takes no lock
-        state.executed_again.append(execution.module)
-        state.forget_plans()
+    def again(_: object, has_ended: Callable[[], bool] = sys.is_finalizing) -> None:
+        """Take no lock: it may run at any moment, in any thread. At the end of the interpreter, names are gone."""
+        if not has_ended():
+            state.executed_again.append(execution.module)
+            state.forget_plans()
 
     return weakref.ref(execution.spec, again)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from tortoise.transactions import in_transaction
 
-from fastsoy_events import emit
 from fastsoy_hr.errors import NotFoundError, StateConflictError
+from fastsoy_hr.events import employee_created, employee_status_changed
 from fastsoy_hr.models import TRANSITIONS, Department, Employee, EmployeeState, StateChange
 
 __all__ = ["change_state", "create_department", "create_employee", "find_employee", "state_history"]
@@ -44,12 +44,7 @@ async def create_employee(*, full_name: str, department_id: int, created_by: int
         if not await Department.filter(id=department_id).exists():
             raise NotFoundError(f"There is no department {department_id}.")
         employee = await Employee.create(full_name=full_name, department_id=department_id)
-    await emit(
-        "employee.created",
-        employee_id=employee.id,
-        department_id=department_id,
-        created_by=created_by,
-    )
+    await employee_created.emit(employee_id=employee.id, department_id=department_id, created_by=created_by)
     return employee
 
 
@@ -75,8 +70,7 @@ async def change_state(employee_id: int, to_state: EmployeeState, *, actor_id: i
         await _replace_state(employee_id, from_state, to_state)
         await StateChange.create(employee_id=employee_id, from_state=from_state, to_state=to_state, actor_id=actor_id)
     employee.state = to_state
-    await emit(
-        "employee.status_changed",
+    await employee_status_changed.emit(
         employee_id=employee_id,
         from_state=from_state.value,
         to_state=to_state.value,
