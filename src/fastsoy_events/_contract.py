@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-from contextlib import suppress
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
 
@@ -55,6 +54,7 @@ class Event(EmitsByContract, Generic[P]):
         self._module = module
         self._signature: inspect.Signature | None = None
         self._plan = UNMADE
+        forget_emit(self)
 
     if TYPE_CHECKING:
 
@@ -72,15 +72,6 @@ class Event(EmitsByContract, Generic[P]):
                 TypeError: for a keyword too many or too few; with `bus.validation`, a `ContractError`, which is one.
             """
             raise NotImplementedError
-
-    else:
-
-        def __getattr__(self, name: str) -> object:
-            """Make `emit` when it is first needed: most processes that import a contract never emit the event."""
-            if name != "emit":
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            self.emit = self._made_emit() if self._bus.validation == "off" else self._checked_emit
-            return self.emit
 
     @property
     def name(self) -> str:
@@ -136,10 +127,15 @@ class Event(EmitsByContract, Generic[P]):
     def _prepared(self) -> Plan:
         return self._bus._made_plan(self._name)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the bus's other half
 
-    def _made_emit(self) -> Callable[..., Coroutine[Any, Any, Failures]]:
-        return made_emit(self, tuple(self.signature.parameters), self._defaults(), self.qualname)
+    def _first_emit(self, /, **payload: object) -> Coroutine[Any, Any, Failures]:
+        """Make `emit`, and call it: most processes that import a contract never emit the event."""
+        keywords = tuple(self.signature.parameters)
+        is_checked = self._bus.validation != "off"
+        emit = self._checked_emit if is_checked else made_emit(self, keywords, self._defaults(), self.qualname)
+        _set_emit(self, emit)
+        return emit(**payload)
 
-    async def _checked_emit(self, **payload: object) -> Failures:
+    async def _checked_emit(self, /, **payload: object) -> Failures:
         return await self._bus.emit(self._name, **self._defaults() | payload)
 
     def _defaults(self) -> dict[str, object]:
@@ -205,8 +201,11 @@ class Contract(NamedTuple):
 
 def forget_emit(event: Event[...]) -> None:
     """Have an event object's `emit` made anew when it is next needed, as the bus's validation has it then."""
-    with suppress(AttributeError):
-        del event.emit
+    _set_emit(event, event._first_emit)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this module
+
+
+def _set_emit(event: Event[...], emit: Callable[..., Coroutine[Any, Any, Failures]]) -> None:
+    event.emit = emit  # type: ignore[method-assign]  # pyright: ignore[reportAttributeAccessIssue] - a slot, typed as a method
 
 
 def declare(bus: EventBus, event: str, function: object, applied_in: FrameType) -> tuple[Contract, Execution]:
