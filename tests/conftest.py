@@ -11,13 +11,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 # Before any test: what is first imported while a test runs is forgotten after it, and would then exist twice.
-from fastsoy_events import EventBus, _claim, _discover, _installed, _load, _model, _report, _select, bus
+from fastsoy_events import (
+    EventBus,
+    _claim,
+    _contract,
+    _deferral,
+    _discover,
+    _guard,
+    _installed,
+    _load,
+    _model,
+    _report,
+    _select,
+    bus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from pathlib import Path
 
-STAGES = (_claim, _discover, _installed, _load, _model, _report, _select)
+STAGES = (_claim, _contract, _deferral, _discover, _guard, _installed, _load, _model, _report, _select)
 GROUP = "fastsoy.event_handlers"
 
 

@@ -15,6 +15,7 @@ from fastsoy_events.errors import (
     EventNameWarning,
     EventsError,
     HandlerError,
+    HandlerTimeout,
     PluginError,
     PluginLoadError,
     RegistrationError,
@@ -38,6 +39,7 @@ __all__ = [
     "Handler",
     "HandlerError",
     "HandlerFailure",
+    "HandlerTimeout",
     "LoadReport",
     "Plugin",
     "PluginBus",
@@ -46,8 +48,10 @@ __all__ = [
     "RegistrationError",
     "UnknownPluginError",
     "bus",
+    "deferred",
     "discover",
     "emit",
+    "emit_sync",
     "event",
     "events",
     "handlers",
@@ -59,8 +63,10 @@ __all__ = [
 ]
 
 bus = PluginBus()
+deferred = bus.deferred
 on = bus.on
 emit = bus.emit
+emit_sync = bus.emit_sync
 event = bus.event
 events = bus.events
 handlers = bus.handlers

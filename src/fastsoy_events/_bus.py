@@ -1,34 +1,29 @@
-"""The bus: the only mutable state. Here declarations meet their order and dispatch; `_plugin_bus` adds the plugins."""
+"""The bus, as its users see it; `_registry` keeps what is declared, `_plugin_bus` adds the plugins."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from threading import RLock
-from typing import TYPE_CHECKING, Literal, ParamSpec, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, cast
 
 from fastsoy_events import _declare, _order
-from fastsoy_events._dispatch import Dispatcher
-from fastsoy_events._record import UNMADE, Declaration
-from fastsoy_events._state import State, Watched, declared_in, watch
-from fastsoy_events.errors import RegistrationError
+from fastsoy_events._registry import VALIDATIONS, Registry, warn
+from fastsoy_events._state import State, declared_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
-    from types import FrameType
+    from collections.abc import Callable, Generator, Hashable
 
-    from fastsoy_events._contract import Contract, Event
-    from fastsoy_events._model import Handler, Plugin
-    from fastsoy_events._record import Execution, Plan
-    from fastsoy_events._state import Declared
+    from fastsoy_events._contract import Event
+    from fastsoy_events._deferral import Scope
+    from fastsoy_events._model import Handler
+    from fastsoy_events._record import Failures, Limits
+    from fastsoy_events._registry import Validation
 
-Validation: TypeAlias = Literal["off", "warn", "raise"]
-VALIDATIONS: tuple[Validation, ...] = ("off", "warn", "raise")
 P = ParamSpec("P")
 F = TypeVar("F", bound="Callable[..., object]")
 
 
-class EventBus(Dispatcher):
+class EventBus(Registry):
     """An event bus of its own, beside the default one on which plugins declare.
 
     Example:
@@ -42,32 +37,29 @@ class EventBus(Dispatcher):
         ()
     """
 
-    def __init__(self) -> None:
-        self._validation: Validation = "off"
-        self._lock = RLock()
-        self._switching = RLock()  # whoever holds it may rely on the state being the same one
-        self._left: dict[tuple[str, Hashable], Declared] = {}
-        self._use(State())
-
-    def _use(self, state: State) -> None:
-        self._state = state
-        self._plans = state.plans
-        state.forget_plans()
-
-    def on(self, event: str) -> Callable[[F], F]:
+    def on(
+        self, event: str, *, timeout: float | None = None, slow_after: float | None = None, thread: bool = False
+    ) -> Callable[[F], F]:
         """Register the decorated callable as a handler of an event, and return it unchanged.
 
         It stacks: one callable may handle several events. References are strong. There are no wildcards.
 
         Args:
             event: the event's name, `<aggregate>.<past-tense verb>` in lower snake case.
+            timeout: seconds after which the handler is cancelled, and has failed with a `HandlerTimeout`; None for the
+                bus's `handler_timeout`, `math.inf` for none. Not for a plain function, unless it has a thread.
+            slow_after: seconds; a warning is logged that names a handler which took longer. None for the bus's
+                `slow_after`.
+            thread: run a plain function in a thread, with the emitter's context variables, so that it may block. The
+                next handler waits for it all the same.
 
         Returns:
             The decorator.
 
         Raises:
-            RegistrationError: a `TypeError`, for a name that is no `str`, and, from the decorator, for what is not
-                callable, generator functions and positional-only parameters.
+            RegistrationError: a `TypeError`, for a name that is no `str` and times that are none, and, from the
+                decorator, for what is not callable, generator functions, positional-only parameters, and a timeout or
+                thread that the handler cannot have.
 
         Example:
             >>> bus = EventBus()
@@ -76,19 +68,17 @@ class EventBus(Dispatcher):
         """
         name = _declare.checked_name(event, "on")
         _declare.warn_of_convention(name, stacklevel=3)
+        limits: Limits | None = None
+        if timeout is not None or slow_after is not None or thread:
+            from fastsoy_events import _guard  # here, since few handlers have limits, and it needs asyncio
+
+            limits = _guard.checked_limits(name, timeout, slow_after, thread=thread)
 
         def register(function: F) -> F:
-            self._register(name, function, sys._getframe(1))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - whose code applies it?
+            self._register(name, function, sys._getframe(1), limits)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - whose code applies it?
             return function
 
         return register
-
-    def _register(self, event: str, function: Callable[..., object], caller: FrameType) -> None:
-        declaration, execution = _declare.declare(event, function, caller)
-        with self._lock:
-            remarks = self._note(execution)
-            self._add(declaration)
-        _warn(remarks)  # no lock is held: what the host logs with may ask the bus something
 
     def event(self, name: str) -> Callable[[Callable[P, None]], Event[P]]:
         """Declare the contract of an event: the decorated function's parameters are the keywords that an emit carries.
@@ -128,7 +118,7 @@ class EventBus(Dispatcher):
             with self._lock:
                 remarks = self._note(execution)
                 self._add_new_contract(contract)
-            _warn(remarks)
+            warn(remarks)
             return cast("Event[P]", contract.target)
 
         return declare
@@ -164,16 +154,104 @@ class EventBus(Dispatcher):
             raise ValueError(f"validation is one of {', '.join(VALIDATIONS)}: not {wanted!r}")
         with self._lock:
             self._validation = wanted
-            state: State | None = self._state
-            while state is not None:
-                state.forget_plans()
-                for name in state.contracts if wanted != "off" else ():
-                    state.plans.setdefault(name, UNMADE)  # so that each emit asks for its plan, and is checked
-                state = state.outer
-            for each in self._state.event_objects:
-                from fastsoy_events._contract import forget_emit
+            self._use(self._state)
 
-                forget_emit(each)
+    @property
+    def handler_timeout(self) -> float | None:
+        """Return the seconds after which a handler is cancelled that has no `timeout` of its own; None for no limit.
+
+        It holds for `async def` handlers and for those with a thread: nothing can stop another.
+
+        Example:
+            >>> bus = EventBus()
+            >>> bus.handler_timeout = 10.0
+        """
+        return self._defaults.timeout
+
+    @handler_timeout.setter
+    def handler_timeout(self, seconds: float | None) -> None:
+        self._set_default("timeout", seconds)
+
+    @property
+    def slow_after(self) -> float | None:
+        """Return the seconds after which a handler is slow that has no `slow_after` of its own; None for no limit.
+
+        Example:
+            >>> bus = EventBus()
+            >>> bus.slow_after = 0.5
+        """
+        return self._defaults.slow_after
+
+    @slow_after.setter
+    def slow_after(self, seconds: float | None) -> None:
+        self._set_default("slow_after", seconds)
+
+    def _set_default(self, name: str, seconds: float | None) -> None:
+        from fastsoy_events import _guard
+
+        if seconds is not None and not _guard.is_duration(seconds):
+            raise ValueError(f"a number of seconds more than 0, or None, is wanted: not {seconds!r}")
+        with self._lock:
+            self._defaults = self._defaults._replace(**{name: seconds})  # type: ignore[arg-type]  # one of the two durations
+            self._state.forget_plans()
+
+    def deferred(self, *, key: Hashable = None) -> Scope:
+        """Open a block whose emits wait until it has ended well; it belongs around a transaction.
+
+        A block that raises, or is cancelled, drops its emits. A block inside another hands its emits to it when it ends
+        well; the outermost runs them, in the order in which they were emitted, each in a copy of the context it was
+        emitted in. Handlers that emit meanwhile are not kept again. A task started in a block belongs to it while it is
+        open.
+
+        Args:
+            key: names what is committed, such as a connection: a block with a key hands its emits only to a block
+                around it with the same key, or without one.
+
+        Returns:
+            An asynchronous context manager that gives itself; `failures` has what the handlers did wrong.
+
+        Example:
+            >>> bus = EventBus()
+            >>> async def hire():
+            ...     async with bus.deferred():
+            ...         await bus.emit("employee.created", employee_id=1)
+        """
+        from fastsoy_events._deferral import Scope
+
+        with self._lock:
+            if not self._defers:
+                self._defers = True
+                self._use(self._state)
+        return Scope(self._run_kept, key)
+
+    def emit_sync(self, event: str, /, **payload: object) -> Failures:
+        """Emit from code that is not asynchronous: run the event's handlers to their end in an event loop of their own.
+
+        Args:
+            event: the event's name.
+            payload: passed to each handler as keywords, unchanged.
+
+        Returns:
+            The handlers' failures, as from `emit`.
+
+        Raises:
+            RuntimeError: in a thread where an event loop runs.
+
+        Example:
+            >>> EventBus().emit_sync("employee.created", employee_id=1)
+            ()
+        """
+        import asyncio
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self.emit(event, **payload))
+        raise RuntimeError(
+            f'emit_sync("{event}") was called where an event loop runs, which it would stop: write '
+            f'await emit("{event}", ...). In a plain function that cannot await, make it async, or call it through '
+            "asyncio.to_thread()"
+        )
 
     def handlers(self, event: str | None = None) -> tuple[Handler, ...]:
         """List the handlers that take part, by event and in dispatch order.
@@ -219,159 +297,6 @@ class EventBus(Dispatcher):
                 )
                 inner.has_ended = True
                 self._use(_still_in_use(self._state))
-
-    # Declarations. All of these hold the lock.
-
-    def _note(self, execution: Execution) -> list[str]:
-        """Take notice of a module that declares: if it executes again, forget what it declared before."""
-        state = self._state
-        self._settle()
-        known = state.executions.get(execution.module)
-        file = execution.file()
-        if known is not None:
-            if execution.spec is None or known.spec is None or known.spec() is execution.spec:
-                return []
-            if known.execution.file() == file:  # else another module has the same name by chance
-                if known.is_in_force() and not execution.is_in_force():
-                    return []  # a module that was imported anew meanwhile declares late
-                self._forget(execution.module)
-        state.executions[execution.module] = Watched(execution, watch(execution, state))
-        return self._prefer_one_name(file, [execution.module]) if file else []
-
-    def _prefer_one_name(self, file: str, modules: Sequence[str]) -> list[str]:
-        """Note under which names a file is imported, and return a warning where these are several."""
-        state = self._state
-        names = state.files.setdefault(file, [])
-        new = [module for module in modules if module not in names]
-        names += new
-        if not new or len(names) == 1:
-            return []
-        self._apply_roster()
-        return [
-            f"{file} is imported under several names, {' and '.join(names)}: its handlers count once, under its "
-            "plugin's own name if it has one, else under the first. Import it by one name only"
-        ]
-
-    def _apply_roster(self) -> None:
-        state = self._state
-        state.shadowed = _order.shadowed(state.files, state.roster)
-        state.forget_plans()
-
-    def _settle(self) -> None:
-        """Forget what modules that have executed again declared before."""
-        again = self._state.executed_again
-        while again:
-            module = again.popleft()
-            known = self._state.executions.get(module)
-            if known is not None and known.spec is not None and known.spec() is None:
-                del self._state.executions[module]
-                self._forget(module)
-
-    def _forget(self, module: str) -> None:
-        state = self._state
-        for event, declared in list(state.declarations.items()):
-            kept = {key: each for key, each in declared.items() if each.declared_in != module}
-            if not kept:
-                del state.declarations[event], state.plans[event]
-            elif len(kept) < len(declared):
-                state.declarations[event] = kept
-        for event, contracts in list(state.contracts.items()):
-            state.contracts[event] = {key: each for key, each in contracts.items() if each.declared_in != module}
-        state.forget_plans()
-
-    def _add(self, declared: Declaration | Contract) -> None:
-        state = self._state
-        if isinstance(declared, Declaration):
-            state.declarations.setdefault(declared.event, {}).setdefault(declared.key, declared)
-            state.forget_plan(declared.event)
-        else:
-            state.contracts.setdefault(declared.event, {}).setdefault(declared.key, declared)
-            if self._validation != "off":
-                state.forget_plan(declared.event)
-
-    # Contracts
-
-    def _add_new_contract(self, contract: Contract) -> None:
-        declared = self._state.contracts.get(contract.event, {})
-        for key, each in list(declared.items()):
-            if each.declared_in == contract.declared_in and self._is_typed_again(each, contract):
-                del declared[key]
-            elif each.declared_in == contract.declared_in or (
-                self._has_settled() and self._contract(contract.event) is each
-            ):
-                raise RegistrationError(contract.clash_with(each))
-        self._add(contract)
-        self._state.event_objects.add(contract.target)
-
-    def _is_typed_again(self, before: Contract, now: Contract) -> bool:
-        """Tell whether a contract replaces the one before: in an interactive program, nothing else can."""
-        is_interactive = self._state.executions[now.declared_in].spec is None
-        return is_interactive and before.target.qualname == now.target.qualname
-
-    def _has_settled(self) -> bool:
-        """Tell whether it is known which of two contracts comes first."""
-        return True
-
-    def _contract(self, event: str) -> Contract | None:
-        state = self._state
-        declared = state.contracts.get(event, {}).values()
-        return next((contract for _, contract in _order.placed_contracts(declared, state.roster, state.shadowed)), None)
-
-    def _owner(self, module: str) -> Plugin | None:
-        roster = self._state.roster
-        rank = _order.owner(module, roster)
-        return None if rank == _order.HOST else roster.plugins[rank]
-
-    # Plans
-
-    def _plan(self, event: str, payload: Mapping[str, object]) -> Plan:
-        if self._validation != "off":
-            with self._lock:
-                contract = self._contract(str.__str__(event))
-            if contract is not None:
-                self._check(contract.target, payload)
-        return self._made_plan(event)
-
-    def _check(self, contract: Event[...], payload: Mapping[str, object]) -> None:
-        from fastsoy_events import _contract
-
-        error = _contract.misfit_of_payload(contract, payload)
-        if error is not None and self._validation == "raise":
-            raise error
-        if error is not None:
-            _warn([f"{error} (emitted at {_contract.emitter()})"])
-
-    def _made_plan(self, event: str) -> Plan:
-        with self._lock:
-            self._settle()
-            state = self._state
-            plan = _order.plan(str.__str__(event), self._placed(event), state.roster)
-            if self._validation == "off" or self._contract(plan.event) is None:
-                state.keep(plan)
-            if state.executed_again:
-                state.forget_plans()
-            return plan
-
-    def _placed(self, event: str) -> list[_order.Placed]:
-        state = self._state
-        declared = state.declarations.get(event, {}).values()
-        return _order.placed(declared, state.roster, state.shadowed)
-
-    def _listed(self, event: str | None = None) -> Iterator[tuple[int, Handler]]:
-        """Yield the handlers that take part, each with its owner's rank."""
-        self._settle()
-        for name in sorted(self._state.declarations) if event is None else (event,):
-            places = self._placed(name)
-            handlers = _order.described(places, self._state.roster)
-            yield from zip((rank for rank, _ in places), handlers, strict=True)
-
-
-def _warn(remarks: Sequence[str]) -> None:
-    if remarks:
-        from fastsoy_events import _report  # here, since logging takes longer to import than all of the bus
-
-        for remark in remarks:
-            _report.warning(remark)
 
 
 def _still_in_use(state: State) -> State:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fastsoy_events._bus import EventBus
     from fastsoy_events._model import Plugin
-    from fastsoy_events._record import Failures, Plan
+    from fastsoy_events._record import Failures
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,6 +54,7 @@ class Event(EmitsByContract, Generic[P]):
         self._module = module
         self._signature: inspect.Signature | None = None
         self._plan = UNMADE
+        self._emit_by_name = bus.emit
         forget_emit(self)
 
     if TYPE_CHECKING:
@@ -123,9 +124,6 @@ class Event(EmitsByContract, Generic[P]):
         """Return the version of the plugin's distribution; empty where the host declares it."""
         owner = self._owner()
         return owner.version if owner else ""
-
-    def _prepared(self) -> Plan:
-        return self._bus._made_plan(self._name)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the bus's other half
 
     def _first_emit(self, /, **payload: object) -> Coroutine[Any, Any, Failures]:
         """Make `emit`, and call it: most processes that import a contract never emit the event."""

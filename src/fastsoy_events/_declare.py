@@ -15,6 +15,8 @@ from fastsoy_events.errors import EventNameWarning, RegistrationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fastsoy_events._record import Limits
+
 _WORD = r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*"
 _CACHED = type(lru_cache(lambda: None))  # it passes its arguments on as they are
 _CONVENTION = re.compile(rf"{_WORD}(?:\.{_WORD})+")
@@ -53,13 +55,16 @@ def follows_convention(event: str) -> bool:
     return _CONVENTION.fullmatch(event) is not None
 
 
-def declare(event: str, function: Callable[..., object], applied_in: FrameType) -> tuple[Declaration, Execution]:
+def declare(
+    event: str, function: Callable[..., object], applied_in: FrameType, limits: Limits | None = None
+) -> tuple[Declaration, Execution]:
     """Check a handler and record it.
 
     Args:
         event: the event's name.
         function: what `on(event)` was applied to.
         applied_in: the frame of the code that applied it.
+        limits: how long it may take, and where it runs.
 
     Returns:
         The declaration, and the execution of the module that declared it.
@@ -87,6 +92,7 @@ def declare(event: str, function: Callable[..., object], applied_in: FrameType) 
         declared_in=namespace.get("__name__", module),
         is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called),
         location=_code(inspect.unwrap(cast("Any", called))) or f"{applied_in.f_code.co_filename}:{applied_in.f_lineno}",
+        limits=limits,
     )
     return declaration, Execution(declaration.declared_in, namespace)
 

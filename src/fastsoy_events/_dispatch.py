@@ -15,9 +15,9 @@ from inspect import CO_ITERABLE_COROUTINE
 from itertools import islice
 from keyword import iskeyword
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from fastsoy_events._record import UNMADE, Failures, Plan
+from fastsoy_events._record import UNMADE, Failures, Plan, WrappedPlan
 from fastsoy_events.errors import EmitDepthError
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ NO_FAILURES = Failures()
 class EmitsByContract(ABC):
     """What emits one event, whose keywords are known beforehand."""
 
-    __slots__ = ("_plan",)  # the event's plan, or UNMADE; the bus takes it back when the handlers change
+    # The event's plan, or UNMADE, which the bus takes back when the handlers change; and the bus's own emit, which
+    # serves until the plan is there, and whenever each emit is to be looked at.
+    __slots__ = ("_emit_by_name", "_plan")
 
     _plan: Plan
 
@@ -41,9 +43,7 @@ class EmitsByContract(ABC):
     def name(self) -> str:
         """Return the event's name."""
 
-    @abstractmethod
-    def _prepared(self) -> Plan:
-        """Make the plan and return it."""
+    _emit_by_name: Callable[..., Coroutine[Any, Any, Failures]]
 
 
 def give_plan(event: EmitsByContract, plan: Plan) -> None:
@@ -51,15 +51,22 @@ def give_plan(event: EmitsByContract, plan: Plan) -> None:
     event._plan = plan  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - its users have no business with it
 
 
+class Plans(Protocol):
+    """Where an emit finds its plan."""
+
+    def get(self, event: str, /) -> Plan | None:
+        """Return an event's plan, or UNMADE; None where nobody listens."""
+
+
 class Dispatcher(ABC):
     """What emits: it finds the plan of an event and runs it."""
 
     # The events that have handlers, each with its plan, or UNMADE until that is needed.
-    _plans: dict[str, Plan]
+    _plans: Plans
 
     @abstractmethod
     def _plan(self, event: str, payload: Mapping[str, object]) -> Plan:
-        """Make the plan of an event, and keep it in `_plans` unless each payload is to be checked, as this one is."""
+        """Return what an emit is to run whose event's plan is UNMADE."""
 
     async def emit(self, event: str, /, **payload: object) -> Failures:
         """Await each handler of an event in turn, and isolate their failures.
@@ -105,7 +112,7 @@ class Dispatcher(ABC):
                 if goes_through(error):
                     raise
                 failures = noted(failures, plan, function, error)
-        return NO_FAILURES if failures is None else Failures(failures)
+        return NO_FAILURES if failures is None else await ended(plan, failures)
 
 
 def _refusal(event: object) -> TypeError:
@@ -135,7 +142,7 @@ _TEMPLATE = """\
 async def handlers_of({plan}, /{parameters}):
     {failures} = None
 {loop}
-    return {NO_FAILURES} if {failures} is None else {Failures}({failures})
+    return {NO_FAILURES} if {failures} is None else await {ended}({plan}, {failures})
 """
 _TEMPLATE_OF_EMIT = """\
 async def emit({parameters}):
@@ -145,9 +152,9 @@ async def emit({parameters}):
 {loop_of_async}
     else:
         if {plan} is {UNMADE}:
-            {plan} = {event}._prepared()
+            return await {event}._emit_by_name({name!r}{by_name})
 {loop}
-    return {NO_FAILURES} if {failures} is None else {Failures}({failures})
+    return {NO_FAILURES} if {failures} is None else await {ended}({plan}, {failures})
 """
 _LOOP = """\
 for {function} in {plan}.functions:
@@ -169,11 +176,23 @@ _Loop: TypeAlias = "Callable[..., Coroutine[Any, Any, Failures]]"
 _loops: dict[tuple[bool | str, ...], _Loop] = {}
 
 
+async def run(plan: Plan, payload: Mapping[str, object]) -> Failures:
+    """Run the handlers of a plan, outside of any emit."""
+    loop = _loops.get((plan.is_async, *payload)) or _loop_for(plan, payload)
+    return await loop(plan, **payload)
+
+
 def _loop_for(plan: Plan, payload: Mapping[str, object]) -> _Loop:
     """Make the loop for payloads of these keywords and keep it, or return the plain one where none can be made."""
+    if isinstance(plan, WrappedPlan):
+        return _call_wrapped
     if len(_loops) >= _MOST_LOOPS or not all(map(_can_be_parameter, payload)):
         return _plain_loop
-    return _loops.setdefault((plan.is_async, *payload), _made_loop(tuple(payload), are_async=plan.is_async))
+    return _loops.setdefault((plan.is_async, *payload), _made_loop(tuple(payload), are_async=bool(plan.is_async)))
+
+
+async def _call_wrapped(plan: WrappedPlan, /, **payload: object) -> Failures:
+    return await plan.call(**payload)
 
 
 async def _plain_loop(plan: Plan, /, **payload: object) -> Failures:
@@ -187,7 +206,7 @@ async def _plain_loop(plan: Plan, /, **payload: object) -> Failures:
             if goes_through(error):
                 raise
             failures = noted(failures, plan, function, error)
-    return NO_FAILURES if failures is None else Failures(failures)
+    return NO_FAILURES if failures is None else await ended(plan, failures)
 
 
 def _can_be_parameter(keyword: str) -> bool:
@@ -223,6 +242,8 @@ def made_emit(event: EmitsByContract, keywords: Sequence[str], defaults: Mapping
         parameters=", ".join(["*", *parameters]) if keywords else "",
         loop_of_async=_loop(keywords, words, are_async=True, depth=2),
         loop=_loop(keywords, words, are_async=False, depth=2),
+        name=event.name,
+        by_name="".join(f", {each}={each}" for each in keywords),
         **words,
     )
     own = {"event": event, "defaults": defaults, "UNMADE": UNMADE}
@@ -319,6 +340,14 @@ def noted(
     return failures
 
 
+async def ended(plan: Plan, failures: list[HandlerFailure]) -> Failures:
+    """Return the failures of an emit whose handlers have all run, once those who want to know of them do."""
+    if plan.tell is not None:
+        for failure in failures:
+            await plan.tell(failure)
+    return Failures(failures)
+
+
 _STACK_EXHAUSTED = (RecursionError, EmitDepthError)
 _failing: tuple[type[HandlerFailure], Callable[[str, Handler, BaseException], None]] | None = None
 
@@ -340,7 +369,7 @@ _NAMES_IN_LOOP: dict[str, object] = {
     "goes_through": goes_through,
     "noted": noted,
     "NO_FAILURES": NO_FAILURES,
-    "Failures": Failures,
+    "ended": ended,
 }
 
 
@@ -370,7 +399,11 @@ _EMITS = "the event that functions with these globals emit"  # no name that a mo
 
 
 def _is_emit(frame: FrameType) -> bool:
-    return frame.f_code is Dispatcher.emit.__code__ or _EMITS in frame.f_globals
+    """Tell whether a frame is an emit's; one that an event object makes by name counts once, as the object's."""
+    if _EMITS in frame.f_globals:
+        return True
+    outer = frame.f_back
+    return frame.f_code is Dispatcher.emit.__code__ and not (outer is not None and _EMITS in outer.f_globals)
 
 
 def _emitted(frame: FrameType) -> str:

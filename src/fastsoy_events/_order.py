@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from fastsoy_events._record import Plan, Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from fastsoy_events._contract import Contract
-    from fastsoy_events._model import Candidate, Handler
+    from fastsoy_events._model import Candidate, Handler, HandlerFailure
     from fastsoy_events._record import Declaration
 
 HOST = -1  # the rank of the host's handlers: before every plugin's
@@ -166,19 +166,41 @@ def described(places: Iterable[Placed], roster: Roster) -> tuple[Handler, ...]:
     return tuple(handlers)
 
 
-def plan(event: str, places: Sequence[Placed], roster: Roster) -> Plan:
-    """Freeze one event's handlers for dispatch."""
-    declarations = tuple(declaration for _, declaration in places)
+def plan(
+    event: str,
+    places: Sequence[Placed],
+    roster: Roster,
+    around: Callable[[Declaration, Handler], Callable[..., object]] | None = None,
+    tell: Callable[[HandlerFailure], Awaitable[None]] | None = None,
+) -> Plan:
+    """Freeze one event's handlers for dispatch.
+
+    Args:
+        event: the event's name.
+        places: its handlers, in dispatch order.
+        roster: the plugins.
+        around: gives what is called in a handler's place; None where that is the handler itself.
+        tell: is awaited for each failure; None where nobody wants to know.
+    """
+    declarations = [declaration for _, declaration in places]
+
+    @cache
+    def handlers() -> tuple[Handler, ...]:
+        return described(((owner(each.module, roster), each) for each in declarations), roster)
+
+    if around is None:
+        functions = tuple(each.function for each in declarations)
+    else:
+        functions = tuple(map(around, declarations, handlers()))
 
     @cache
     def records() -> dict[int, Handler]:
-        listed = described(((owner(each.module, roster), each) for each in declarations), roster)
-        return {id(each.function): handler for each, handler in zip(declarations, listed, strict=True)}
+        return {id(function): handler for function, handler in zip(functions, handlers(), strict=True)}
 
     def describe(function: Callable[..., object]) -> Handler:
         return records()[id(function)]
 
-    return Plan(event, tuple(each.function for each in declarations), describe)
+    return Plan(event, functions, describe, tell)
 
 
 def fingerprint(handlers: Iterable[Handler]) -> str:

@@ -10,8 +10,9 @@ import os
 from typing import TYPE_CHECKING
 
 from fastsoy_events import _order
-from fastsoy_events._bus import VALIDATIONS, EventBus
+from fastsoy_events._bus import EventBus
 from fastsoy_events._record import Roster
+from fastsoy_events._registry import VALIDATIONS
 from fastsoy_events._state import declared_in
 from fastsoy_events.errors import AlreadyLoadedError, PluginLoadError
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     import pluggy
 
-    from fastsoy_events._bus import Validation
     from fastsoy_events._model import Candidate, Handler, LoadReport, Plugin
+    from fastsoy_events._registry import Validation
     from fastsoy_events._select import Arguments, Selection
     from fastsoy_events._state import Declared
     from fastsoy_events.errors import PluginError

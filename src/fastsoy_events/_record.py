@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastsoy_events.errors import HandlerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Awaitable, Callable, Hashable, Mapping
     from types import CodeType
 
     from fastsoy_events._model import Handler, HandlerFailure, Plugin
@@ -25,6 +25,20 @@ def canonical_name(distribution: str) -> str:
     return name
 
 
+class Limits(NamedTuple):
+    """What `@on` was told of a handler besides its event.
+
+    Args:
+        timeout: seconds after which it is cancelled; None for the bus's default.
+        slow_after: seconds after which its time is logged; None for the bus's default.
+        thread: whether it runs in a thread of its own.
+    """
+
+    timeout: float | None = None
+    slow_after: float | None = None
+    thread: bool = False
+
+
 class Declaration(NamedTuple):
     """What `@on` recorded: one callable for one event.
 
@@ -36,6 +50,7 @@ class Declaration(NamedTuple):
         declared_in: the module whose execution declared it.
         is_async: whether calling it is known to return a coroutine.
         location: the code that it runs, or `file:line` of the `@on` where it has no code in Python.
+        limits: how long it may take, and where it runs; None for a plain handler.
     """
 
     event: str
@@ -45,6 +60,7 @@ class Declaration(NamedTuple):
     declared_in: str
     is_async: bool
     location: CodeType | str
+    limits: Limits | None = None
 
     @property
     def identity(self) -> Hashable:
@@ -117,21 +133,43 @@ class Plan:
         event: the event's name.
         functions: the handlers' callables.
         describe: makes the listing record of the handler with a callable; needed only when one fails.
+        tell: is awaited for each failure, once all handlers have run; None where nobody wants to know.
     """
 
-    __slots__ = ("describe", "event", "functions", "is_async", "runs_in_emit")
+    __slots__ = ("describe", "event", "functions", "is_async", "runs_in_emit", "tell")
+
+    is_async: bool | str
 
     def __init__(
         self,
         event: str,
         functions: tuple[Callable[..., object], ...],
         describe: Callable[[Callable[..., object]], Handler],
+        tell: Callable[[HandlerFailure], Awaitable[None]] | None = None,
     ) -> None:
         self.event = event
         self.functions = functions
         self.describe = describe
+        self.tell = tell
         self.is_async = all(map(_returns_a_coroutine, functions))
         self.runs_in_emit = self.is_async and len(functions) <= _FEW
+
+
+class WrappedPlan(Plan):
+    """What an emit runs in the place of a plan where something stands around it.
+
+    Args:
+        event: the event's name.
+        call: takes the payload, and returns the failures.
+    """
+
+    __slots__ = ("call",)
+
+    def __init__(self, event: str, call: Callable[..., Awaitable[Failures]]) -> None:
+        super().__init__(event, (), _describe_nobody)
+        self.call = call
+        self.is_async = "wrapped"  # so that no loop made for keywords is taken for it
+        self.runs_in_emit = False
 
 
 def _returns_a_coroutine(function: Callable[..., object]) -> bool:
@@ -144,6 +182,9 @@ def _describe_nobody(function: object) -> Handler:
 
 UNMADE = Plan("", (print,), _describe_nobody)
 """What stands for a plan that has not been needed yet; it holds a plain function, and so never runs in an emit."""
+
+NOBODY = Plan("", (), _describe_nobody)
+"""The plan of an emit that runs no handler."""
 
 
 class Failures(tuple["HandlerFailure", ...]):

@@ -7,6 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastsoy_events._model import Handler
     from fastsoy_events.errors import PluginError
 
@@ -57,3 +59,14 @@ def plugin_failed(error: PluginError) -> None:
 def warning(text: str) -> None:
     """Log what deserves a look although nothing failed."""
     logger.warning("%s", text)
+
+
+def dropped(events: Sequence[str], error: type[BaseException]) -> None:
+    """Say, to whoever looks closely, which deferred events will not run since their block failed."""
+    if events:
+        logger.debug("Deferred events dropped, since their block ended with %s: %s", error.__name__, ", ".join(events))
+
+
+def extension_failed(hook: str, plugin: str, error: BaseException) -> None:
+    """Log that a plugin's extension of the bus raised; it is isolated as a handler is."""
+    logger.error("Event extension error: %s / %s", hook, plugin, exc_info=error)

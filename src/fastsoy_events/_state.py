@@ -11,14 +11,14 @@ from fastsoy_events._dispatch import give_plan
 from fastsoy_events._record import UNMADE, Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
     from types import ModuleType
 
     import pluggy
 
     from fastsoy_events._contract import Contract, Event
     from fastsoy_events._model import LoadReport
-    from fastsoy_events._record import Declaration, Execution, Plan
+    from fastsoy_events._record import Declaration, Execution, Failures, Plan
     from fastsoy_events._select import Arguments
     from fastsoy_events.errors import PluginLoadError
 
@@ -58,6 +58,24 @@ class Watched(NamedTuple):
         return self.execution.is_in_force() and (self.spec is None or self.spec() is self.execution.spec)
 
 
+class Asking:
+    """Stands in the place of a bus's plans while emits are to be looked at: then each has to ask for its plan.
+
+    Args:
+        plans: the bus's plans.
+        unless: tells that nobody wants to look at an emit that is made here and now.
+    """
+
+    def __init__(self, plans: Mapping[str, Plan], unless: Callable[[], bool]) -> None:
+        self._plans = plans
+        self._unless = unless
+
+    def get(self, event: str, /) -> Plan | None:
+        """Return UNMADE, or what the plans say."""
+        plan = self._plans.get(event)
+        return plan if self._unless() or not isinstance(event, str) else UNMADE  # pyright: ignore[reportUnnecessaryIsInstance] - not all are typed
+
+
 class State:
     """All that a bus knows; `isolated()` sets it aside whole.
 
@@ -76,6 +94,7 @@ class State:
         self.files: dict[str, list[str]] = {}
         self.shadowed: frozenset[str] = frozenset()
         self.plans: dict[str, Plan] = {}
+        self.wrapped: dict[str, Callable[..., Awaitable[Failures]] | None] = {}
         self.roster = Roster()
         self.hookspecs: tuple[ModuleType | type, ...] = outer.hookspecs if outer else ()
         self.manager: pluggy.PluginManager | None = None
@@ -83,10 +102,15 @@ class State:
         self.report: LoadReport | None = None
         self.load_error: PluginLoadError | None = None
 
-    def keep(self, plan: Plan) -> None:
-        """Have emits of an event use a plan."""
+    def keep(self, plan: Plan, *, give: bool) -> None:
+        """Have emits of an event use a plan.
+
+        Args:
+            plan: the plan.
+            give: to event objects too, which then ask nobody any more.
+        """
         self.plans[plan.event] = plan
-        for each in self.event_objects.named(plan.event):
+        for each in self.event_objects.named(plan.event) if give else ():
             give_plan(each, plan)
 
     def forget_plan(self, event: str) -> None:
@@ -99,6 +123,7 @@ class State:
         """Have every plan made anew when it is next needed."""
         for event in list(self.plans):
             self.plans[event] = UNMADE
+        self.wrapped.clear()
         for each in self.event_objects:
             give_plan(each, UNMADE)
 

@@ -6,6 +6,7 @@ Exception
     ├── RegistrationError      (TypeError)       @on or @event was given something it must refuse
     ├── ContractError          (TypeError)       an emit does not carry what the event's contract says
     ├── EmitDepthError                           emits nested until the interpreter's recursion limit
+    ├── HandlerTimeout         (TimeoutError)    a handler took longer than its timeout, and was cancelled
     ├── HandlerError                             one handler's failure, inside the group of raise_if_any()
     ├── AlreadyLoadedError     (RuntimeError)    load_plugins() again, with other arguments, or from a plugin
     ├── PluginError                              one plugin that cannot be found or imported
@@ -31,6 +32,7 @@ __all__ = [
     "EventNameWarning",
     "EventsError",
     "HandlerError",
+    "HandlerTimeout",
     "PluginError",
     "PluginLoadError",
     "RegistrationError",
@@ -98,6 +100,25 @@ class EmitDepthError(EventsError):
 
 class HandlerError(EventsError):
     """One handler's failure; its `__cause__` is what the handler raised."""
+
+
+class HandlerTimeout(EventsError, TimeoutError):  # noqa: N818 - named as the built-in one is
+    """A handler took longer than its timeout, and was cancelled.
+
+    Args:
+        seconds: the timeout.
+
+    Example:
+        >>> print(HandlerTimeout(2.0))
+        cancelled after 2 s
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"cancelled after {self.seconds:g} s"
 
 
 class AlreadyLoadedError(EventsError, RuntimeError):
