@@ -24,6 +24,7 @@ from fastsoy_events.errors import (
 
 if TYPE_CHECKING:
     from fastsoy_events._contract import Event
+    from fastsoy_events._deferral import Scope
     from fastsoy_events._load import hookimpl, hookspec
     from fastsoy_events._model import Handler, HandlerFailure, LoadReport, Plugin
 
@@ -46,6 +47,7 @@ __all__ = [
     "PluginError",
     "PluginLoadError",
     "RegistrationError",
+    "Scope",
     "UnknownPluginError",
     "bus",
     "deferred",
@@ -80,6 +82,7 @@ _LATE = {
     "HandlerFailure": "_model",
     "LoadReport": "_model",
     "Plugin": "_model",
+    "Scope": "_deferral",
     "hookimpl": "_load",
     "hookspec": "_load",
 }

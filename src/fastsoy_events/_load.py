@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from fastsoy_events import hookspecs as own_hookspecs
 from fastsoy_events.errors import PluginError
+from fastsoy_events.hookspecs import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from types import ModuleType
 
     from fastsoy_events._model import Candidate, Plugin
-
-PROJECT = "fastsoy_events"
 
 hookimpl = pluggy.HookimplMarker(PROJECT)
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -42,9 +42,9 @@ def folders_first(path: Sequence[str] | None) -> Generator[None]:
 
 
 def new_manager(hookspecs: Sequence[ModuleType | type] = ()) -> pluggy.PluginManager:
-    """Return a plugin manager that knows the host's hook specifications and no plugin."""
+    """Return a plugin manager that knows the bus's and the host's hook specifications and no plugin."""
     manager = pluggy.PluginManager(PROJECT)
-    for module in hookspecs:
+    for module in (own_hookspecs, *hookspecs):
         manager.add_hookspecs(module)
     return manager
 

@@ -7,6 +7,7 @@ one of them may ever load plugins.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastsoy_events import _order
@@ -17,12 +18,13 @@ from fastsoy_events._state import declared_in
 from fastsoy_events.errors import AlreadyLoadedError, PluginLoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from types import ModuleType
 
     import pluggy
 
-    from fastsoy_events._model import Candidate, Handler, LoadReport, Plugin
+    from fastsoy_events._model import Candidate, Handler, HandlerFailure, LoadReport, Plugin
+    from fastsoy_events._record import Declaration, Failures
     from fastsoy_events._registry import Validation
     from fastsoy_events._select import Arguments, Selection
     from fastsoy_events._state import Declared
@@ -42,6 +44,80 @@ class PluginBus(EventBus):
 
     def _has_settled(self) -> bool:
         return self._state.report is not None
+
+    # Extensions: what plugins do besides handling events
+
+    async def startup(self) -> None:
+        """Run the plugins' `fastsoy_events_startup` hooks, in plugin order; `events_lifespan` does so.
+
+        Example:
+            >>> import asyncio
+            >>> from fastsoy_events import bus
+            >>> asyncio.run(bus.startup())
+        """
+        await self._call_each("startup", reverse=False)
+
+    async def shutdown(self) -> None:
+        """Run the plugins' `fastsoy_events_shutdown` hooks, in reverse plugin order; `events_lifespan` does so.
+
+        Example:
+            >>> import asyncio
+            >>> from fastsoy_events import bus
+            >>> asyncio.run(bus.shutdown())
+        """
+        await self._call_each("shutdown", reverse=True)
+
+    async def _call_each(self, hook: str, *, reverse: bool) -> None:
+        extensions = self._state.extensions.get(hook, ())
+        if extensions:
+            from fastsoy_events import _extend
+
+            await _extend.tell_and_await(extensions[::-1] if reverse else extensions, bus=self)
+
+    def _extend(self) -> None:
+        """Have the loaded plugins' extensions take part."""
+        from fastsoy_events import _extend
+
+        with self._lock:
+            self._state.extensions = _extend.extensions_of(self._manager())
+            self._use(self._state)
+
+    def _is_always_watched(self) -> bool:
+        return super()._is_always_watched() or "wrap_emit" in self._state.extensions
+
+    def _around(
+        self, places: Sequence[_order.Placed]
+    ) -> Callable[[Declaration, Handler], Callable[..., object]] | None:
+        guarded = super()._around(places)
+        extensions = self._state.extensions.get("wrap_handler")
+        if not extensions:
+            return guarded
+        from fastsoy_events import _extend
+
+        def wrapped(declaration: Declaration, handler: Handler) -> Callable[..., object]:
+            call = guarded(declaration, handler) if guarded else declaration.function
+            return _extend.wrapped_handler(extensions, handler, call)
+
+        return wrapped
+
+    def _tell(self) -> Callable[[HandlerFailure], Awaitable[None]] | None:
+        extensions = self._state.extensions.get("handler_failed")
+        if not extensions:
+            return None
+        from fastsoy_events import _extend
+
+        return lambda failure: _extend.tell_and_await(extensions, failure=failure)
+
+    def _wrapped_emit(self, event: str) -> Callable[..., Awaitable[Failures]] | None:
+        extensions = self._state.extensions.get("wrap_emit")
+        if not extensions:
+            return None
+        wrapped = self._state.wrapped
+        if event not in wrapped:
+            from fastsoy_events import _extend
+
+            wrapped[event] = _extend.wrapped_emit(extensions, event, partial(self._emit_unwrapped, event))
+        return wrapped[event]
 
     # Hooks
 
@@ -206,6 +282,7 @@ class PluginBus(EventBus):
         self._state.manager = manager
         self._state.arguments = arguments
         remarks += [*loaded.warnings, *self._admit(loaded.plugins, before)]
+        self._extend()
         return self._reported(selection, remarks, arguments)
 
     def _expect(self, candidates: Sequence[Candidate]) -> list[str]:
@@ -300,6 +377,7 @@ class PluginBus(EventBus):
         with self._lock:
             listed = list(self._listed())
             plugins = self._with_handlers(listed)
+        self._announce(plugins)
         report = LoadReport(
             plugins=plugins,
             failures=tuple(failures),
@@ -315,6 +393,16 @@ class PluginBus(EventBus):
             self._state.load_error = error
             raise error
         return report
+
+    def _announce(self, plugins: Iterable[Plugin]) -> None:
+        """Tell the extensions what became of each plugin."""
+        hooks = {"loaded": "plugin_loaded", "failed": "plugin_failed"}
+        for plugin in plugins:
+            extensions = self._state.extensions.get(hooks.get(plugin.status, ""), ())
+            if extensions:
+                from fastsoy_events import _extend
+
+                _extend.tell(extensions, plugin=plugin)
 
     # What modules declared that were imported while the bus had another state
 

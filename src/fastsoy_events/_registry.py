@@ -9,7 +9,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from fastsoy_events import _declare, _order
-from fastsoy_events._dispatch import Dispatcher, run
+from fastsoy_events._dispatch import NO_FAILURES, Dispatcher, run
 from fastsoy_events._record import NOBODY, UNMADE, Declaration, Limits, WrappedPlan
 from fastsoy_events._state import Asking, State, Watched, watch
 from fastsoy_events.errors import RegistrationError
@@ -48,11 +48,14 @@ class Registry(Dispatcher):
 
     def _is_watched(self) -> bool:
         """Tell whether any emit is to be looked at, besides running the event's handlers."""
-        return self._defers or self._validation != "off" or bool(self._watchers)
+        return self._defers or self._is_always_watched()
+
+    def _is_always_watched(self) -> bool:
+        return self._validation != "off" or bool(self._watchers)
 
     def _passes_by(self) -> Callable[[], bool]:
         """Return what tells that an emit, made here and now, is not to be looked at."""
-        if self._validation != "off" or self._watchers:
+        if self._is_always_watched():
             return lambda: False
         from fastsoy_events._deferral import is_nowhere
 
@@ -204,6 +207,9 @@ class Registry(Dispatcher):
     def _wrapped_emit(self, event: str) -> Callable[..., Awaitable[Failures]] | None:  # noqa: ARG002 - for plugins' buses
         """Return what is called in the place of an event's handlers; None where that is they themselves."""
         return None
+
+    async def _emit_unwrapped(self, event: str, /, **payload: object) -> Failures:
+        return NO_FAILURES if self._has_deferred(event, payload) else await run(self._made_plan(event), payload)
 
     def _has_deferred(self, event: str, payload: Mapping[str, object]) -> bool:
         if not self._defers:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pluggy
 
     from fastsoy_events._contract import Contract, Event
+    from fastsoy_events._extend import Extension
     from fastsoy_events._model import LoadReport
     from fastsoy_events._record import Declaration, Execution, Failures, Plan
     from fastsoy_events._select import Arguments
@@ -97,6 +98,7 @@ class State:
         self.wrapped: dict[str, Callable[..., Awaitable[Failures]] | None] = {}
         self.roster = Roster()
         self.hookspecs: tuple[ModuleType | type, ...] = outer.hookspecs if outer else ()
+        self.extensions: Mapping[str, tuple[Extension, ...]] = {}
         self.manager: pluggy.PluginManager | None = None
         self.arguments: Arguments | None = None
         self.report: LoadReport | None = None

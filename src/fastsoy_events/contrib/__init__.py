@@ -1,0 +1,1 @@
+"""One small module for each framework; nothing here is imported unless the application does it."""
