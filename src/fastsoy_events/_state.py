@@ -111,7 +111,10 @@ class State:
             plan: the plan.
             give: to event objects too, which then ask nobody any more.
         """
-        self.plans[plan.event] = plan
+        if plan.functions:
+            self.plans[plan.event] = plan
+        else:
+            self.plans.pop(plan.event, None)  # an emit by name is quickest to find nothing
         for each in self.event_objects.named(plan.event) if give else ():
             give_plan(each, plan)
 
@@ -127,6 +130,7 @@ class State:
             self.plans[event] = UNMADE
         self.wrapped.clear()
         for each in self.event_objects:
+            self.plans[each.name] = UNMADE
             give_plan(each, UNMADE)
 
 
