@@ -190,7 +190,7 @@ def test_plugins_learn_what_became_of_each_plugin_in_plugin_order(site: Site, ca
         @hookimpl
         def fastsoy_events_plugin_loaded(plugin): bus.seen.append(f"{plugin.name} {plugin.status}")
         @hookimpl
-        def fastsoy_events_plugin_failed(plugin): bus.seen.append(f"{plugin.name} {plugin.status}: {plugin.error.reason}")
+        def fastsoy_events_plugin_failed(plugin): bus.seen.append(f"{plugin.name} failed: {plugin.error.reason}")
     """
     install(site, "watcher", source)
     install(site, "alpha", GREETS)

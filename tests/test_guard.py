@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 import threading
-import time
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NOW = 1e-6  # seconds: over before anything can happen
+NOTHING = 1e-12  # seconds: whatever runs takes longer
 NEVER = 3600.0
 
 USER: ContextVar[str] = ContextVar("user")
@@ -106,32 +106,30 @@ async def test_the_bus_has_a_default_which_a_handler_may_overrule(fresh_bus: Eve
 
 
 async def test_a_slow_handler_is_named_once(fresh_bus: EventBus, caplog: pytest.LogCaptureFixture) -> None:
-    def slow(**_: object) -> None:
-        time.sleep(0.002)
+    def slow(**_: object) -> None: ...
 
     async def slow_too(**_: object) -> None:
-        time.sleep(0.002)
         raise LookupError
 
-    fresh_bus.on("employee.created", slow_after=0.001)(slow)
-    fresh_bus.on("employee.created", slow_after=0.001)(slow_too)
+    fresh_bus.on("employee.created", slow_after=NOTHING)(slow)
+    fresh_bus.on("employee.created", slow_after=NOTHING)(slow_too)
     fresh_bus.on("employee.created", slow_after=NEVER)(lambda **_: None)
-    [failure] = await fresh_bus.emit("employee.created", secret="s3cret")
+    [failure] = await fresh_bus.emit("employee.created", note="s3cret")
     assert isinstance(failure.error, LookupError)
     first, second = logged(caplog, logging.WARNING)
     assert first.startswith(f"Slow event handler: employee.created / {__name__}.")
-    assert ".slow took 0.0" in first
-    assert first.endswith(" s, more than 0.001 s")
-    assert ".slow_too took 0.0" in second
+    assert ".slow took " in first
+    assert first.endswith(" s, more than 1e-12 s")
+    assert ".slow_too took " in second
     assert "s3cret" not in caplog.text
 
 
 async def test_the_bus_has_a_default_for_slow_too(fresh_bus: EventBus, caplog: pytest.LogCaptureFixture) -> None:
     fresh_bus.on("employee.created")(lambda **_: None)
     await fresh_bus.emit("employee.created")
-    fresh_bus.slow_after = 1e-12
+    fresh_bus.slow_after = NOTHING
     await fresh_bus.emit("employee.created")
-    assert fresh_bus.slow_after == 1e-12
+    assert fresh_bus.slow_after == NOTHING
     assert len(logged(caplog, logging.WARNING)) == 1
 
 
@@ -183,22 +181,22 @@ async def asynchronous(**_: object) -> None: ...
 def plain(**_: object) -> None: ...
 
 
-class Callable_:
+class AsyncObject:
     async def __call__(self, **_: object) -> None: ...
 
 
 @pytest.mark.parametrize(
-    "handler", [asynchronous, partial(asynchronous), Callable_()], ids=["def", "partial", "object"]
+    "handler", [asynchronous, partial(asynchronous), AsyncObject()], ids=["def", "partial", "object"]
 )
 def test_an_async_handler_gets_no_thread(fresh_bus: EventBus, handler: Callable[..., Any]) -> None:
-    with pytest.raises(RegistrationError, match="thread=True.*it runs on the event loop. Remove thread=True"):
+    with pytest.raises(RegistrationError, match=r"thread=True.*it runs on the event loop\. Remove thread=True"):
         fresh_bus.on("employee.created", thread=True)(handler)
     assert not fresh_bus.handlers()
 
 
 @pytest.mark.parametrize("handler", [plain, partial(plain), lambda **_: None])
 def test_a_plain_handler_on_the_loop_gets_no_timeout(fresh_bus: EventBus, handler: Callable[..., Any]) -> None:
-    with pytest.raises(RegistrationError, match="nothing can stop it. Write async def, or add thread=True"):
+    with pytest.raises(RegistrationError, match=r"nothing can stop it\. Write async def, or add thread=True"):
         fresh_bus.on("employee.created", timeout=2.0)(handler)
     assert not fresh_bus.handlers()
 
@@ -235,7 +233,10 @@ def test_emit_sync_runs_the_handlers_to_their_end(fresh_bus: EventBus) -> None:
         await asyncio.sleep(0)
         seen.append(employee_id)
 
-    fresh_bus.on("employee.created")(lambda employee_id: 1 / 0)
+    @fresh_bus.on("employee.created")
+    def fail(**_: object) -> float:
+        return 1 / 0
+
     [failure] = fresh_bus.emit_sync("employee.created", employee_id=3)
     assert isinstance(failure.error, ZeroDivisionError)
     assert seen == [3]
