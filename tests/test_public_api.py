@@ -30,6 +30,7 @@ NAMES = {
     "PluginError",
     "PluginLoadError",
     "RegistrationError",
+    "Scope",
     "UnknownPluginError",
     "bus",
     "deferred",
