@@ -126,8 +126,9 @@ class Event(EmitsByContract, Generic[P]):
     def _first_emit(self, /, **payload: object) -> Coroutine[Any, Any, Failures]:
         """Make `emit`, and call it: most processes that import a contract never emit the event."""
         keywords = tuple(self.signature.parameters)
-        is_checked = self._bus.validation != "off"
-        emit = self._checked_emit if is_checked else made_emit(self, keywords, self._defaults(), self.qualname)
+        emit: Callable[..., Coroutine[Any, Any, Failures]] = self._checked_emit
+        if self._bus.validation == "off":
+            emit = made_emit(self, keywords, self._defaults(), self.qualname)
         self.emit = emit
         return emit(**payload)
 
