@@ -57,22 +57,18 @@ class Event(EmitsByContract, Generic[P]):
         self._emit_by_name = bus.emit
         forget_emit(self)
 
-    if TYPE_CHECKING:
+    emit: Callable[P, Coroutine[Any, Any, Failures]]
+    """Await each handler of the event in turn, as `emit(name, ...)` does, only faster and with checked types.
 
-        def emit(self, *args: P.args, **payload: P.kwargs) -> Coroutine[Any, Any, Failures]:
-            """Await each handler of the event in turn, as `emit(name, ...)` does, only faster and with checked types.
+    Args:
+        payload: the keywords of the contract; one with a default may be left out, and is then that default.
 
-            Args:
-                args: none; contracts have keywords alone.
-                payload: the keywords of the contract; one with a default may be left out, and is then that default.
+    Returns:
+        The handlers' failures, in dispatch order; empty when all went well or nobody listens.
 
-            Returns:
-                The handlers' failures, in dispatch order; empty when all went well or nobody listens.
-
-            Raises:
-                TypeError: for a keyword too many or too few; with `bus.validation`, a `ContractError`, which is one.
-            """
-            raise NotImplementedError
+    Raises:
+        TypeError: for a keyword too many or too few; with `bus.validation`, a `ContractError`, which is one.
+    """
 
     @property
     def name(self) -> str:
@@ -128,9 +124,10 @@ class Event(EmitsByContract, Generic[P]):
     def _first_emit(self, /, **payload: object) -> Coroutine[Any, Any, Failures]:
         """Make `emit`, and call it: most processes that import a contract never emit the event."""
         keywords = tuple(self.signature.parameters)
-        is_checked = self._bus.validation != "off"
-        emit = self._checked_emit if is_checked else made_emit(self, keywords, self._defaults(), self.qualname)
-        _set_emit(self, emit)
+        emit: Callable[..., Coroutine[Any, Any, Failures]] = self._checked_emit
+        if self._bus.validation == "off":
+            emit = made_emit(self, keywords, self._defaults(), self.qualname)
+        self.emit = emit
         return emit(**payload)
 
     async def _checked_emit(self, /, **payload: object) -> Failures:
@@ -199,11 +196,7 @@ class Contract(NamedTuple):
 
 def forget_emit(event: Event[...]) -> None:
     """Have an event object's `emit` made anew when it is next needed, as the bus's validation has it then."""
-    _set_emit(event, event._first_emit)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this module
-
-
-def _set_emit(event: Event[...], emit: Callable[..., Coroutine[Any, Any, Failures]]) -> None:
-    event.emit = emit  # type: ignore[method-assign]  # pyright: ignore[reportAttributeAccessIssue] - a slot, typed as a method
+    event.emit = event._first_emit  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this module
 
 
 def declare(bus: EventBus, event: str, function: object, applied_in: FrameType) -> tuple[Contract, Execution]:
