@@ -24,6 +24,7 @@ NAMES = {
     "HandlerError",
     "HandlerFailure",
     "LoadReport",
+    "LockError",
     "Plugin",
     "PluginBus",
     "PluginError",
