@@ -112,6 +112,7 @@ def site(tmp_path: Path, clean_imports: None, default_bus: EventBus, monkeypatch
     """Return an empty folder of distributions, first on `sys.path`; the default bus is empty meanwhile."""
     monkeypatch.delenv("FASTSOY_EVENTS_ALLOWED", raising=False)
     monkeypatch.delenv("FASTSOY_EVENTS_DISABLED", raising=False)
+    monkeypatch.delenv("FASTSOY_EVENTS_LOCK", raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     folder = tmp_path / "site"
     folder.mkdir()

@@ -25,6 +25,7 @@ NAMES = {
     "HandlerFailure",
     "HandlerTimeout",
     "LoadReport",
+    "LockError",
     "Plugin",
     "PluginBus",
     "PluginError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextvars import ContextVar, copy_context
 from functools import partial
 from itertools import count
@@ -12,19 +13,20 @@ from fastsoy_events import _report
 from fastsoy_events._record import Failures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Hashable, Mapping
-    from contextvars import Context, Token
+    from collections.abc import Callable, Coroutine, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+    from contextvars import Context
     from types import TracebackType
 
     from fastsoy_events._model import HandlerFailure
 
 Run: TypeAlias = "Callable[[str, Mapping[str, object]], Coroutine[Any, Any, Failures]]"
 
-_innermost: ContextVar[Scope | None] = ContextVar("fastsoy_events.deferred", default=None)
+_innermost: ContextVar[Block | None] = ContextVar("fastsoy_events.deferred", default=None)
+_by_hand: ContextVar[bool] = ContextVar("fastsoy_events.flushed_by_hand", default=False)
 _numbers = count()
 
 
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
     """An emit that waits.
 
     Args:
@@ -38,6 +40,51 @@ class _Kept(NamedTuple):
     event: str
     payload: Mapping[str, object]
     context: Context
+
+
+class Block:
+    """Where emits wait, and which block is around it.
+
+    Args:
+        run: runs the handlers of an event; it tells the bus, too.
+        key: names what is committed; None for anything.
+    """
+
+    def __init__(self, run: Run, key: Hashable) -> None:
+        self.run = run
+        self.key = key
+        self.outer: Block | None = None
+        self.is_open = False
+        self.kept: list[Kept] = []
+
+    def keep(self, event: str, payload: Mapping[str, object]) -> None:
+        """Have an emit wait."""
+        self.kept.append(Kept(next(_numbers), event, payload, copy_context()))
+
+    def take(self) -> list[Kept]:
+        """Return what waits, in the order in which it was emitted, and keep it no longer."""
+        taken, self.kept = self.kept, []
+        return sorted(taken, key=itemgetter(0))  # an inner block hands over when it ends
+
+    def heir(self) -> Block | None:
+        """Return the block around this one that goes on with what waits here: one of the same transaction."""
+        return next((each for each in _open_from(self.outer) if each.takes_over(self)), None)
+
+    def takes_over(self, inner: Block) -> bool:
+        """Tell whether what waits in a block inside this one is to wait here, once that one has ended."""
+        return self.run == inner.run and (inner.key is None or self.is_of(inner.key))
+
+    def is_of(self, key: Hashable) -> bool:
+        """Tell whether what is committed here includes what a key names."""
+        return self.key is None or self.key == key
+
+
+def _open_from(block: Block | None) -> Iterator[Block]:
+    """Yield the blocks that are still open, from one of them outwards."""
+    while block is not None:
+        if block.is_open:
+            yield block
+        block = block.outer
 
 
 class Scope:
@@ -65,87 +112,153 @@ class Scope:
 
     def __init__(self, run: Run, key: Hashable = None) -> None:
         self.failures = Failures()
-        self._run = run
-        self._key = key
-        self._outer: Scope | None = None
-        self._entered: Token[Scope | None] | None = None
-        self._is_open = False
-        self._kept: list[_Kept] = []
+        self._block = Block(run, key)
+        self._was_entered = False
 
     @property
     def pending(self) -> tuple[str, ...]:
         """Return the names of the events that wait here, in the order in which they were emitted."""
-        return tuple(kept.event for kept in sorted(self._kept, key=itemgetter(0)))
+        return tuple(kept.event for kept in sorted(self._block.kept, key=itemgetter(0)))
+
+    @property
+    def is_inner(self) -> bool:
+        """Tell whether a block around this one takes over what waits here, once this one has ended well."""
+        return self._block.heir() is not None
+
+    def is_inside(self, other: Scope) -> bool:
+        """Tell whether this block was entered inside another one, which is still open."""
+        return other._block in _open_from(self._block.outer)
 
     async def flush(self) -> Failures:
         """Run what waits here now, as the block's good end would; for tests whose transaction is rolled back.
 
         Returns:
-            The handlers' failures, in order.
+            The handlers' failures, in order; `failures` has them, too.
         """
-        waiting = sorted(self._kept, key=itemgetter(0))
-        self._kept.clear()
+        block = self._block
+        around = next(_open_from(block.outer), None)
         failures: list[HandlerFailure] = []
-        for place, kept in enumerate(waiting):
-            kept.context.run(_innermost.set, None)  # what its handlers emit is not kept again
-            try:
-                failures += await _InContext(kept.context, self._run(kept.event, kept.payload))
-            except BaseException as error:
-                _tell_unrun(waiting[place:], error)
-                raise
+        try:
+            await _run_all([(block.run, kept) for kept in block.take()], around, failures, is_by_hand=block.is_open)
+        finally:
+            self.failures = Failures((*self.failures, *failures))
         return Failures(failures)
 
     async def __aenter__(self) -> Self:
-        if self._entered is not None:
+        if self._was_entered:
             raise RuntimeError("a deferred() block is entered once: call deferred() for each block")
-        self._outer = _innermost.get()
-        self._entered = _innermost.set(self)
-        self._is_open = True
+        self._was_entered = True
+        block = self._block
+        block.outer = next(_open_from(_innermost.get()), None)
+        block.is_open = True
+        _innermost.set(block)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._is_open = False
-        if self._entered is not None and _innermost.get() is self:
-            _innermost.set(self._outer)
-        heir = self._heir()
+        block = self._block
+        block.is_open = False
+        block.outer = next(_open_from(block.outer), None)  # what has ended is not held on to
+        if _innermost.get() is block:  # else blocks end in another order, or context, than they were entered in
+            _innermost.set(block.outer)
+        heir = block.heir()
         if kind is not None:
-            _report.dropped(self.pending, kind)
-            self._kept.clear()
+            _report.dropped([kept.event for kept in block.take()], kind)
         elif heir is not None:
-            heir._kept += self._kept  # noqa: SLF001 - it is one of these itself
-            self._kept.clear()
+            heir.kept += block.take()
         else:
-            self.failures = await self.flush()
-
-    def _heir(self) -> Scope | None:
-        """Return the block around this one that goes on with what waits here: one of the same transaction."""
-        scope = self._outer
-        while scope is not None and not scope._takes_over(self):  # noqa: SLF001 - likewise
-            scope = scope._outer  # noqa: SLF001 - likewise
-        return scope
-
-    def _takes_over(self, inner: Scope) -> bool:
-        is_of_same = self._key is None or inner._key is None or self._key == inner._key
-        return self._is_open and self._run == inner._run and is_of_same
-
-    def keep(self, event: str, payload: Mapping[str, object]) -> None:
-        """Have an emit wait."""
-        self._kept.append(_Kept(next(_numbers), event, payload, copy_context()))
+            await self.flush()
 
 
-def nearest(run: Run) -> Scope | None:
+# What looks for the block of the running code
+
+
+def nearest(run: Run) -> Block | None:
     """Return the innermost block that is still open, of the bus that runs its events so; None outside of any."""
-    scope = _innermost.get()
-    while scope is not None and not (scope._is_open and scope._run == run):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this module
-        scope = scope._outer  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - likewise
-    return scope
+    innermost = _innermost.get()
+    if innermost is not None and not innermost.is_open:  # a task outlives the block that it was started in
+        innermost = next(_open_from(innermost), None)
+        _innermost.set(innermost)  # emits outside of any block are quick again
+    return next((block for block in _open_from(innermost) if block.run == run), None)
 
 
 def is_nowhere() -> bool:
     """Tell whether the running code is in no block at all; quicker than to look for the right one."""
     return _innermost.get() is None
+
+
+def is_flushed_by_hand() -> bool:
+    """Tell whether the running code is a handler of an event that a test runs before any commit."""
+    return _by_hand.get()
+
+
+async def flush_deferred() -> Failures:
+    """Run what waits in the blocks around the running code, as their good end would; for tests that roll back.
+
+    Returns:
+        The handlers' failures, in order.
+
+    Example:
+        >>> import asyncio
+        >>> from fastsoy_events import EventBus
+        >>> bus = EventBus()
+        >>> @bus.on("employee.created")
+        ... def greet(employee_id): print("welcome", employee_id)
+        >>> async def test():
+        ...     async with bus.deferred():
+        ...         await bus.emit("employee.created", employee_id=1)
+        ...         await flush_deferred()
+        ...         print("rolled back")
+        >>> asyncio.run(test())
+        welcome 1
+        rolled back
+    """
+    waiting = [(block.run, kept) for block in _open_from(_innermost.get()) for kept in block.take()]
+    failures: list[HandlerFailure] = []
+    await _run_all(sorted(waiting, key=lambda each: each[1].number), None, failures, is_by_hand=True)
+    return Failures(failures)
+
+
+def mark() -> int:
+    """Return what tells emits before it from those after it."""
+    return next(_numbers)
+
+
+def drop_since(number: int, key: Hashable) -> None:
+    """Drop what was emitted after a mark in the blocks around that wait for what a key names: it was rolled back."""
+    for block in _open_from(_innermost.get()):
+        if block.is_of(key):
+            block.kept = [kept for kept in block.kept if kept.number < number]
+
+
+# What runs that has waited
+
+
+async def _run_all(
+    waiting: Sequence[tuple[Run, Kept]], around: Block | None, failures: list[HandlerFailure], *, is_by_hand: bool
+) -> None:
+    settings: list[tuple[ContextVar[Any], object]] = [(_innermost, around), (_by_hand, is_by_hand), *_connections()]
+    for place, (run, kept) in enumerate(waiting):
+        for variable, value in settings:
+            kept.context.run(variable.set, value)
+        try:
+            failures += await _InContext(kept.context, run(kept.event, kept.payload))
+        except BaseException as error:
+            _tell_unrun([each.event for _, each in waiting[place:]], error)
+            raise
+
+
+def _connections() -> Iterable[tuple[ContextVar[Any], object]]:
+    """Return what has Tortoise use the connections of here, where the transaction has ended.
+
+    Tortoise keeps the open transaction in the context, so that it is in that of each emit; there a handler would write
+    through a connection that was given back, and by now may be in another's transaction.
+    """
+    module = sys.modules.get("tortoise.context")
+    current = module and module.get_current_context()
+    storage: ContextVar[Any] | None = getattr(current and current.connections, "_storage_var", None)
+    return [] if storage is None else [(storage, storage.get())]
 
 
 class _InContext:
@@ -163,6 +276,8 @@ class _InContext:
             except StopIteration as end:
                 result: Failures = end.value
                 return result
+            finally:
+                del step  # it may hold an error, whose traceback holds this frame
             try:
                 sent = yield awaited
             except BaseException as error:  # noqa: BLE001 - whatever is thrown in is the coroutine's to handle
@@ -171,7 +286,7 @@ class _InContext:
                 step = partial(self._coroutine.send, sent)
 
 
-def _tell_unrun(waiting: list[_Kept], error: BaseException) -> None:
-    first, *others = (kept.event for kept in waiting)
+def _tell_unrun(events: Sequence[str], error: BaseException) -> None:
+    first, *others = events
     rest = f"; these did not run: {', '.join(others)}" if others else ""
     _report.warning(f"Deferred events were stopped by {type(error).__name__} while {first} ran{rest}")

@@ -7,6 +7,7 @@ one of them may ever load plugins.
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
     from fastsoy_events._model import Candidate, Handler, HandlerFailure, LoadReport, Plugin
     from fastsoy_events._record import Declaration, Failures
     from fastsoy_events._registry import Validation
+    from fastsoy_events._review import Review
     from fastsoy_events._select import Arguments, Selection
     from fastsoy_events._state import Declared
-    from fastsoy_events.errors import PluginError
+    from fastsoy_events.errors import LockError, PluginError
 
 
 _PATIENCE_SECONDS = 60.0
@@ -40,6 +42,7 @@ class PluginBus(EventBus):
     def __init__(self) -> None:
         super().__init__()
         self._is_loading = False
+        self._obeys_locks = True  # the command that writes and compares locks looks at what they do not have, too
         self.validation = _wanted_validation(os.environ.get("FASTSOY_EVENTS_VALIDATE", ""))
 
     def _has_settled(self) -> bool:
@@ -184,6 +187,7 @@ class PluginBus(EventBus):
         allowed: Collection[str] | None = None,
         disabled: Collection[str] = (),
         strict: bool = False,
+        lock: str | os.PathLike[str] | None = None,
     ) -> LoadReport:
         """Find the plugins that are installed, import their modules, and let their handlers take part.
 
@@ -197,12 +201,20 @@ class PluginBus(EventBus):
                 `FASTSOY_EVENTS_ALLOWED`, names with commas between them, narrows it further.
             disabled: plugins or distributions that are not imported; `FASTSOY_EVENTS_DISABLED` adds to them.
             strict: raise when anything failed, after every plugin was tried.
+            lock: a file that `fastsoy-events lock` wrote: only what it holds starts. `FASTSOY_EVENTS_LOCK` names one,
+                too; where both are given, they must name the same. Before anything is imported, each plugin's
+                distribution, version, entry point and module is compared; a plugin that the lock does not have is
+                blocked, and a warning names it. After that the order of the plugins and, event by event, the
+                contract and the handlers with their order and signatures are. The host's own are not, and neither
+                are disabled plugins and those that are not allowed, which the host leaves out on purpose.
 
         Returns:
             What was found, what failed, and the fingerprint of the order.
 
         Raises:
             PluginLoadError: with `strict`, every failure in one group.
+            LockError: with `lock`, where anything differs, a plugin fails, or the file cannot be used. No plugin's
+                handlers take part then, and later calls raise it again.
             AlreadyLoadedError: when called again with other arguments, or by a plugin while it is imported.
             TypeError: where one name stands for a collection of names.
 
@@ -214,7 +226,7 @@ class PluginBus(EventBus):
         """
         from fastsoy_events._select import Arguments
 
-        arguments = Arguments.of(path, order, allowed, disabled, strict=strict)
+        arguments = Arguments.of(path, order, allowed, disabled, strict=strict, lock=lock)
         if not self._switching.acquire(timeout=_PATIENCE_SECONDS):
             raise AlreadyLoadedError(
                 f"another thread has been loading plugins for {_PATIENCE_SECONDS:.0f} seconds, and may be waiting for "
@@ -269,6 +281,8 @@ class PluginBus(EventBus):
 
         found = _discover.scan(arguments.path)
         selection = _select.select(_order.in_plugin_order(found.candidates, arguments.order), arguments, os.environ)
+        review = self._review(selection, arguments)
+        selection = review.selection if review else selection
         manager = _load.new_manager(self._state.hookspecs)
         with self._lock:
             before = frozenset(self._state.executions)
@@ -279,11 +293,14 @@ class PluginBus(EventBus):
                 loaded = _load.load(selection.candidates, manager)
         finally:
             self._is_loading = False
-        self._state.manager = manager
         self._state.arguments = arguments
-        remarks += [*loaded.warnings, *self._admit(loaded.plugins, before)]
-        self._extend()
-        return self._reported(selection, remarks, arguments)
+        with self._lock if review else nullcontext():  # so that nobody meets a plugin which is then refused
+            self._state.manager = manager
+            remarks += [*loaded.warnings, *self._admit(loaded.plugins, before)]
+            refusal = self._refusal(review) if review else None
+            if refusal is None:
+                self._extend()
+        return self._reported(selection, remarks, arguments, refusal)
 
     def _expect(self, candidates: Sequence[Candidate]) -> list[str]:
         """Give the plugins' modules to them before any is imported, so that no handler takes part too early."""
@@ -364,35 +381,67 @@ class PluginBus(EventBus):
             if (misfit := misfit_of(each.function, contract))
         ]
 
-    def _reported(self, selection: Selection, remarks: list[str], arguments: Arguments) -> LoadReport:
+    def _reported(
+        self, selection: Selection, remarks: list[str], arguments: Arguments, refusal: LockError | None
+    ) -> LoadReport:
         from fastsoy_events import _report
-        from fastsoy_events._model import LoadReport
 
-        failures: list[PluginError] = [plugin.error for plugin in self._state.roster.plugins if plugin.error]
-        for failure in failures:
-            _report.plugin_failed(failure)
         remarks += [] if arguments.strict else [str(error) for error in selection.unknown]
+        report = self._new_report(remarks)
+        for failure in report.failures:
+            _report.plugin_failed(failure)
         for remark in remarks:
             _report.warning(remark)
-        with self._lock:
-            listed = list(self._listed())
-            plugins = self._with_handlers(listed)
-        self._announce(plugins)
-        report = LoadReport(
-            plugins=plugins,
-            failures=tuple(failures),
-            fingerprint=_order.fingerprint(handler for _, handler in listed),
-            warnings=tuple(remarks),
-        )
         self._state.report = report
-        if arguments.strict and (failures or selection.unknown):
-            errors = [*failures, *selection.unknown]
-            names = ", ".join(dict.fromkeys(error.distribution for error in errors))
-            error = PluginLoadError(f"plugins could not be loaded: {names}", errors)
-            error.report = report
+        error: LockError | PluginLoadError | None = refusal
+        if refusal is not None and report.failures:
+            refusal.__cause__ = _load_error(report, report.failures)
+        elif refusal is None and arguments.strict and (report.failures or selection.unknown):
+            error = _load_error(report, [*report.failures, *selection.unknown])
+        if refusal is None:
+            self._announce(report.plugins)
+        if error is not None:
             self._state.load_error = error
             raise error
         return report
+
+    def _new_report(self, remarks: Sequence[str] = ()) -> LoadReport:
+        from fastsoy_events._model import LoadReport
+
+        with self._lock:
+            listed = list(self._listed())
+            plugins = self._with_handlers(listed)
+        return LoadReport(
+            plugins=plugins,
+            failures=tuple(plugin.error for plugin in plugins if plugin.error),
+            fingerprint=_order.fingerprint(handler for _, handler in listed),
+            warnings=tuple(remarks),
+        )
+
+    # Locks
+
+    def _review(self, selection: Selection, arguments: Arguments) -> Review | None:
+        from fastsoy_events._select import lock_files, statuses
+
+        files = lock_files(arguments, os.environ) if self._obeys_locks else ()
+        if not files:
+            return None
+        from fastsoy_events._review import review
+
+        return review(files, selection, statuses(arguments, os.environ))
+
+    def _refusal(self, review: Review) -> LockError | None:
+        """Return why what was loaded must not take part, and see to it that it does not."""
+        error = review.verdict(self._new_report(), self.events())
+        if error is not None:
+            from dataclasses import replace
+
+            plugins, claims = self._state.roster
+            refused = (replace(each, status="blocked") if each.status == "loaded" else each for each in plugins)
+            self._state.roster = Roster(tuple(refused), claims)
+            self._state.manager = None
+            self._apply_roster()
+        return error
 
     def _announce(self, plugins: Iterable[Plugin]) -> None:
         """Tell the extensions what became of each plugin."""
@@ -419,6 +468,13 @@ class PluginBus(EventBus):
             yield from declared_in(outer)
             outer = outer.outer
         yield from self._left.values()
+
+
+def _load_error(report: LoadReport, errors: Sequence[PluginError]) -> PluginLoadError:
+    names = ", ".join(dict.fromkeys(error.distribution for error in errors))
+    error = PluginLoadError(f"plugins could not be loaded: {names}", errors)
+    error.report = report
+    return error
 
 
 def _wanted_validation(variable: str) -> Validation:

@@ -12,9 +12,9 @@ from fastsoy_events._record import canonical_name
 from fastsoy_events.errors import UnknownPluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from fastsoy_events._model import Candidate
+    from fastsoy_events._model import Candidate, Plugin, Status
 
 
 _ALLOWED = "FASTSOY_EVENTS_ALLOWED (or --allow)"
@@ -30,6 +30,7 @@ class Arguments:
     allowed: frozenset[str] | None = None
     disabled: frozenset[str] = frozenset()
     strict: bool = False
+    lock: str | None = None
 
     def changes(self, before: Arguments | None) -> str:
         """Tell in words what differs from an earlier call."""
@@ -45,11 +46,12 @@ class Arguments:
         disabled: Collection[str],
         *,
         strict: bool,
+        lock: str | os.PathLike[str] | None,
     ) -> Arguments:
         """Check and normalise the arguments.
 
         Raises:
-            TypeError: where one value stands for several, or a set for a sequence.
+            TypeError: where one value stands for several, or a set for a sequence, or anything for a path.
         """
         folders = as_folders(path)
         for argument, value in {"order": order, "allowed": allowed, "disabled": disabled}.items():
@@ -67,7 +69,22 @@ class Arguments:
             allowed=None if allowed is None else frozenset(allowed),
             disabled=frozenset(disabled),
             strict=strict,
+            lock=None if lock is None else _as_file(lock),
         )
+
+
+def _as_file(path: str | os.PathLike[str]) -> str:
+    if not isinstance(path, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance] - not all are typed
+        raise TypeError(f"lock takes the path of one file: {path!r} is none")
+    return _absolute(os.fsdecode(path))
+
+
+def _absolute(file: str) -> str:
+    """Return a file as an absolute text; an empty one stays so, and is refused where the file is read."""
+    try:
+        return os.path.abspath(file) if file else ""  # noqa: PTH100 - texts
+    except OSError:  # the working directory is gone, and the file cannot be read either
+        return file
 
 
 def _shown(argument: object) -> str:
@@ -89,6 +106,42 @@ class Selection:
     unknown: tuple[UnknownPluginError, ...]
 
 
+def statuses(arguments: Arguments, environment: Mapping[str, str]) -> Callable[[Plugin], Status]:
+    """Return what tells the status that a plugin has before it is loaded: `disabled` or `blocked`, or its own.
+
+    Args:
+        arguments: of the call.
+        environment: where `FASTSOY_EVENTS_ALLOWED` and `FASTSOY_EVENTS_DISABLED` may stand.
+    """
+    names = _named(arguments, environment)
+    allowed = [names["allowed"]] if arguments.allowed is not None else []
+    if "FASTSOY_EVENTS_ALLOWED" in environment:
+        allowed.append(names[_ALLOWED])
+    disabled = names["disabled"] | names[_DISABLED]
+
+    def status(plugin: Plugin) -> Status:
+        if any(plugin.goes_by(name) for name in disabled):
+            return "disabled"
+        if any(plugin.distribution not in map(canonical_name, names) for names in allowed):
+            return "blocked"
+        return plugin.status
+
+    return status
+
+
+def lock_files(arguments: Arguments, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the lock files that the argument and `FASTSOY_EVENTS_LOCK` name: one, unless they disagree.
+
+    Args:
+        arguments: of the call.
+        environment: where the variable may stand.
+    """
+    named = [] if arguments.lock is None else [arguments.lock]
+    if "FASTSOY_EVENTS_LOCK" in environment:
+        named.append(_absolute(environment["FASTSOY_EVENTS_LOCK"]))
+    return tuple(dict.fromkeys(named))
+
+
 def select(candidates: Sequence[Candidate], arguments: Arguments, environment: Mapping[str, str]) -> Selection:
     """Apply `allowed` and `disabled`, and the environment variables that narrow them.
 
@@ -97,18 +150,8 @@ def select(candidates: Sequence[Candidate], arguments: Arguments, environment: M
         arguments: of the call.
         environment: where `FASTSOY_EVENTS_ALLOWED` and `FASTSOY_EVENTS_DISABLED` may stand.
     """
-    names = {
-        "order": set(arguments.order),
-        "allowed": set(arguments.allowed or ()),
-        "disabled": set(arguments.disabled),
-        _ALLOWED: _names_in(environment, "FASTSOY_EVENTS_ALLOWED"),
-        _DISABLED: _names_in(environment, "FASTSOY_EVENTS_DISABLED"),
-    }
-    allowed = [names["allowed"]] if arguments.allowed is not None else []
-    if "FASTSOY_EVENTS_ALLOWED" in environment:
-        allowed.append(names[_ALLOWED])
-    disabled = names["disabled"] | names[_DISABLED]
-    chosen = [_narrowed(candidate, allowed, disabled) for candidate in candidates]
+    status = statuses(arguments, environment)
+    chosen = [with_status(candidate, status(candidate.plugin)) for candidate in candidates]
     blocked = dict.fromkeys(each.plugin.distribution for each in chosen if each.plugin.status == "blocked")
     return Selection(
         candidates=tuple(chosen),
@@ -118,21 +161,30 @@ def select(candidates: Sequence[Candidate], arguments: Arguments, environment: M
         )
         if blocked
         else (),
-        unknown=tuple(_unknown(names, candidates)),
+        unknown=tuple(_unknown(_named(arguments, environment), candidates)),
     )
+
+
+def _named(arguments: Arguments, environment: Mapping[str, str]) -> dict[str, set[str]]:
+    return {
+        "order": set(arguments.order),
+        "allowed": set(arguments.allowed or ()),
+        "disabled": set(arguments.disabled),
+        _ALLOWED: _names_in(environment, "FASTSOY_EVENTS_ALLOWED"),
+        _DISABLED: _names_in(environment, "FASTSOY_EVENTS_DISABLED"),
+    }
 
 
 def _names_in(environment: Mapping[str, str], variable: str) -> set[str]:
     return {name for text in environment.get(variable, "").split(",") if (name := text.strip())}
 
 
-def _narrowed(candidate: Candidate, allowed: Sequence[Collection[str]], disabled: Collection[str]) -> Candidate:
+def with_status(candidate: Candidate, status: Status) -> Candidate:
+    """Return a candidate that has a status; its error goes with the status `failed`."""
     plugin = candidate.plugin
-    if any(plugin.goes_by(name) for name in disabled):
-        return replace(candidate, plugin=replace(plugin, status="disabled", error=None))
-    if any(plugin.distribution not in map(canonical_name, names) for names in allowed):
-        return replace(candidate, plugin=replace(plugin, status="blocked", error=None))
-    return candidate
+    if plugin.status == status:
+        return candidate
+    return replace(candidate, plugin=replace(plugin, status=status, error=None))
 
 
 def _unknown(names: Mapping[str, Collection[str]], candidates: Sequence[Candidate]) -> Iterator[UnknownPluginError]:

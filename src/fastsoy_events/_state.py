@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastsoy_events._model import LoadReport
     from fastsoy_events._record import Declaration, Execution, Failures, Plan
     from fastsoy_events._select import Arguments
-    from fastsoy_events.errors import PluginLoadError
+    from fastsoy_events.errors import LockError, PluginLoadError
 
 Declared: TypeAlias = "tuple[Declaration | Contract, Watched]"
 
@@ -102,7 +102,7 @@ class State:
         self.manager: pluggy.PluginManager | None = None
         self.arguments: Arguments | None = None
         self.report: LoadReport | None = None
-        self.load_error: PluginLoadError | None = None
+        self.load_error: LockError | PluginLoadError | None = None
 
     def keep(self, plan: Plan, *, give: bool) -> None:
         """Have emits of an event use a plan.
@@ -111,7 +111,7 @@ class State:
             plan: the plan.
             give: to event objects too, which then ask nobody any more.
         """
-        if plan.functions:
+        if plan.event in self.declarations:
             self.plans[plan.event] = plan
         else:
             self.plans.pop(plan.event, None)  # an emit by name is quickest to find nothing

@@ -11,6 +11,7 @@ Exception
     ├── AlreadyLoadedError     (RuntimeError)    load_plugins() again, with other arguments, or from a plugin
     ├── PluginError                              one plugin that cannot be found or imported
     │   └── UnknownPluginError                   a name in order, allowed or disabled that fits nothing found
+    ├── LockError                                what is installed is not what the lock file holds
     └── PluginLoadError        (ExceptionGroup)  every PluginError of one strict load
 Warning
 └── EventNameWarning               (UserWarning)     an event name that breaks the convention
@@ -23,6 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fastsoy_events._compare import Difference
     from fastsoy_events._model import LoadReport
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "EventsError",
     "HandlerError",
     "HandlerTimeout",
+    "LockError",
     "PluginError",
     "PluginLoadError",
     "RegistrationError",
@@ -185,6 +188,31 @@ class UnknownPluginError(PluginError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class LockError(EventsError):
+    """What is installed is not what the lock file holds, or the file cannot be used; no plugin takes part.
+
+    Args:
+        reason: what happened, and what to do about it.
+        differences: one for each fact in which they differ, with `kind`, `message`, `distribution`, `event` and
+            `handler`; none where the file cannot be used.
+
+    Example:
+        >>> LockError("there is no lock file").differences
+        ()
+    """
+
+    def __init__(self, reason: str, differences: tuple[Difference, ...] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.differences = differences
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(LockError, differences=self.differences), (self.reason,)
+
+    def __str__(self) -> str:
+        return "\n  ".join([self.reason, *map(str, self.differences)])
 
 
 class PluginLoadError(EventsError, ExceptionGroup[PluginError]):

@@ -8,9 +8,16 @@ from typing import Annotated
 
 import typer
 
+from fastsoy_events.cli._catalog import write_catalog
+from fastsoy_events.cli._check import check_plugins
+from fastsoy_events.cli._graph import draw_graph
 from fastsoy_events.cli._list import list_handlers
-from fastsoy_events.cli._output import is_plain, open_console, stop_unwritable, write
+from fastsoy_events.cli._lock import compare_locks, lock_plugins
+from fastsoy_events.cli._new import make_package
+from fastsoy_events.cli._output import Stop, is_plain, open_console, stop_unwritable, write
 from fastsoy_events.cli._plugins import list_plugins
+from fastsoy_events.cli._why import explain_order
+from fastsoy_events.errors import LockError
 
 
 def run() -> None:
@@ -26,6 +33,13 @@ def run() -> None:
     app.callback()(_root)
     app.command("list")(list_handlers)
     app.command("plugins")(list_plugins)
+    app.command("check")(check_plugins)
+    app.command("catalog")(write_catalog)
+    app.command("graph")(draw_graph)
+    app.command("why")(explain_order)
+    app.command("lock")(lock_plugins)
+    app.command("compare")(compare_locks)
+    app.command("new")(make_package)
     try:
         typer.main.get_command(app).main(sys.argv[1:], prog_name="fastsoy-events")
     except OSError as error:
@@ -33,6 +47,9 @@ def run() -> None:
             raise
         # Typer writes its help and its usage errors itself.
         stop_unwritable(sys.stdout, error)
+    except LockError as error:  # of FASTSOY_EVENTS_LOCK: every command that loads plugins obeys it
+        details = "".join(f"  {each}\n" for each in error.differences)
+        raise Stop(error.reason, exit_code=1 if error.differences else 2, details=details) from error
 
 
 def _print_version(*, wanted: bool) -> None:

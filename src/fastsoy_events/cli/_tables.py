@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastsoy_events import Handler, Plugin
+    from fastsoy_events.inspection._timing import ImportTimes, ModuleTime
 
 _HANDLER_COLUMNS = (
     Column(title="#", justify="right"),
@@ -32,6 +33,10 @@ _PLUGIN_COLUMNS = (
     Column(title="handlers", justify="right"),
     Column(title="error", folds=True),
 )
+_TIMING_COLUMNS = (
+    Column(title="modules", justify="right"),
+    Column(title="slowest module", folds=True),
+)
 _STATUS_STYLES = {"loaded": "green", "failed": "bold red", "disabled": "yellow", "blocked": "magenta"}
 
 
@@ -45,13 +50,15 @@ def show_handlers(handlers: Sequence[Handler]) -> None:
     show(_HANDLER_COLUMNS, [[_handler_row(handler) for handler in group] for _, group in groups])
 
 
-def show_plugins(plugins: Sequence[Plugin]) -> None:
+def show_plugins(plugins: Sequence[Plugin], times: ImportTimes | None = None) -> None:
     """Write the table of plugins to stdout.
 
     Args:
         plugins: the plugins, in plugin order.
+        times: what ran while they were imported; None where nobody asked.
     """
-    show(_PLUGIN_COLUMNS, [[_plugin_row(plugin)] for plugin in plugins])
+    columns = _PLUGIN_COLUMNS if times is None else (*_PLUGIN_COLUMNS[:-1], *_TIMING_COLUMNS, _PLUGIN_COLUMNS[-1])
+    show(columns, [[_plugin_row(plugin, None if times is None else times.of(plugin))] for plugin in plugins])
 
 
 def _handler_row(handler: Handler) -> Row:
@@ -72,23 +79,34 @@ def _handler_row(handler: Handler) -> Row:
     )
 
 
-def _plugin_row(plugin: Plugin) -> Row:
+def _plugin_row(plugin: Plugin, modules: Sequence[ModuleTime] | None) -> Row:
     name = cell(plugin.name, "bold")
     distribution = _distribution(plugin.distribution, plugin.version)
     module = cell(plugin.module)
     status = Text(plugin.status, style=_STATUS_STYLES.get(plugin.status, ""))
-    seconds = _duration(plugin.import_seconds)
-    count = str(len(plugin.handlers))
+    seconds = duration(plugin.import_seconds)
+    count = len(plugin.handlers)
     error = cell("" if plugin.error is None else plugin.error.reason, "red")
+    timing = () if modules is None else (Text(str(len(modules))), _slowest(modules))
     facts = [distribution, module]
     if plugin.status == "loaded":
-        facts.append(Text(f"imported in {seconds}, {count} handler{'' if count == '1' else 's'}"))
+        facts.append(Text(f"imported in {seconds}, {_number(count, 'handler')}"))
+    if modules:
+        facts.append(Text.assemble(f"{_number(len(modules), 'module')}, the slowest ", _slowest(modules)))
     if plugin.error is not None:
         facts.append(error)
     return Row(
-        cells=(name, distribution, module, status, Text(seconds), Text(count), error),
+        cells=(name, distribution, module, status, Text(seconds), Text(str(count)), *timing, error),
         block=(("", name + Text("  ") + status), *(("  ", fact) for fact in facts)),
     )
+
+
+def _slowest(modules: Sequence[ModuleTime]) -> Text:
+    return cell(f"{modules[0].module} {duration(modules[0].seconds)}" if modules else "")
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _distribution(name: str, version: str) -> Text:
@@ -97,7 +115,8 @@ def _distribution(name: str, version: str) -> Text:
     return text
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time in a unit that suits it; a dash for none."""
     if not seconds:
         return "-"
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
