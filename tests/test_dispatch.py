@@ -13,6 +13,7 @@ import pickle
 import sys
 import traceback
 import types
+import warnings
 from collections import deque
 from enum import Enum, StrEnum
 from functools import partial
@@ -65,7 +66,39 @@ class CrowdedBus(EventBus):
         return register_and_pad
 
 
-@pytest.fixture(params=[EventBus, CrowdedBus], ids=["few handlers", "many handlers"])
+def declared_with(*keywords: str) -> Callable[..., None]:
+    """Return a function that declares these keywords."""
+    namespace: dict[str, Any] = {}
+    exec(f"def carries({', '.join(['*', *keywords] if keywords else [])}): ...", namespace)  # noqa: S102 - our own
+    carries: Callable[..., None] = namespace["carries"]
+    return carries
+
+
+def can_be_declared(keyword_: str) -> bool:
+    """Tell whether a function can have a parameter of this name, and exactly this one."""
+    is_plain = type(keyword_) is str and keyword_.isascii() and keyword_.isidentifier()
+    return is_plain and not keyword.iskeyword(keyword_) and keyword_ != "__debug__"
+
+
+class BusOfContracts(EventBus):
+    """A bus on which each event has a contract, and is emitted by its object."""
+
+    def emit(self, event: str, /, **payload: object) -> Coroutine[Any, Any, Failures]:
+        """Declare what the payload says, unless that was done before, and emit by that."""
+        if not isinstance(event, str) or not all(map(can_be_declared, payload)):
+            return super().emit(event, **payload)
+        contract = next((each for each in self.events() if each.name == event), None)
+        if contract is None:
+            with warnings.catch_warnings(action="ignore"):
+                contract = self.event(event)(declared_with(*payload))
+        if set(contract.signature.parameters) != set(payload):
+            return super().emit(event, **payload)
+        return contract.emit(**payload)
+
+
+@pytest.fixture(
+    params=[EventBus, CrowdedBus, BusOfContracts], ids=["few handlers", "many handlers", "by the event's object"]
+)
 def fresh_bus(request: pytest.FixtureRequest) -> EventBus:
     """Return a bus of its own."""
     kind: type[EventBus] = request.param
@@ -274,7 +307,7 @@ async def test_payloads_of_any_number_of_different_keywords_arrive(fresh_bus: Ev
     assert seen == payloads
 
 
-@pytest.mark.parametrize("kind", [EventBus, CrowdedBus])
+@pytest.mark.parametrize("kind", [EventBus, CrowdedBus, BusOfContracts])
 @given(
     payload=st.dictionaries(
         st.from_regex(r"[^\W\d]\w*", fullmatch=True) | st.sampled_from(keyword.kwlist) | st.text(max_size=5),
@@ -579,7 +612,7 @@ async def test_the_traceback_of_a_failure_can_be_read_to_its_end(fresh_bus: Even
     (failure,) = await fresh_bus.emit("employee.created", employee_id=1)
     text = "".join(traceback.format_exception(failure.error))
     assert 'raise ValueError("no mail server")' in text
-    assert text.count("    ") >= 2 * text.count("  File ")  # each place shows its line of source
+    assert all(frame.line for frame in traceback.extract_tb(failure.error.__traceback__))
 
 
 async def test_a_plugins_failure_is_logged_with_the_plugin_and_its_distribution(

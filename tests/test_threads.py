@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from fastsoy_events import EventBus, bus
+from fastsoy_events import EventBus, RegistrationError, bus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
+
+    from fastsoy_events import Event
 
 PATIENCE = 60.0  # seconds, after which a thread that waits gives up: only a failing test gets there
 
@@ -247,3 +249,151 @@ def test_modules_imported_by_several_threads_register_once_each(site: Site) -> N
 
     together(*(lambda first=first: import_each(range(first, first + 4)) for first in (0, 4, 8)), lambda: called(bus))
     assert sorted(called(bus), key=str) == sorted(range(13), key=str)
+
+
+# Event objects
+
+
+def numbers_given(a_bus: EventBus) -> Event[...]:
+    """Declare a contract: one keyword, the list that handlers note their calls in."""
+
+    @a_bus.event("number.given")
+    def number_given(*, calls: list[object]) -> None: ...
+
+    return number_given
+
+
+def called_by(contract: Event[...]) -> list[object]:
+    """Emit by the object in an event loop of its own, and return what the handlers noted."""
+    calls: list[object] = []
+    asyncio.run(contract.emit(calls=calls)).raise_if_any()
+    return calls
+
+
+def test_handlers_registered_in_several_threads_while_others_emit_by_object_all_run_once(fresh_bus: EventBus) -> None:
+    number_given = numbers_given(fresh_bus)
+    registering = threading.Semaphore(0)
+
+    def register(first: int) -> None:
+        for number in range(first, first + 50):
+            number_given.on(noting(number))
+            registering.release()
+
+    def dispatch() -> list[list[object]]:
+        seen: list[list[object]] = []
+        for _ in range(100):  # of two hundred
+            assert registering.acquire(timeout=PATIENCE)
+            seen.append(called_by(number_given))
+        return seen
+
+    *_, first, second = together(*(lambda start=start: register(start * 50) for start in range(4)), dispatch, dispatch)
+    for seen in (first, second):
+        assert isinstance(seen, list)
+        for earlier, later in pairwise(seen):
+            assert later[: len(earlier)] == earlier  # nothing lost, and the order of declaration stays
+        assert all(max(Counter(calls).values(), default=1) == 1 for calls in seen)
+    assert sorted(called_by(number_given), key=str) == sorted(range(200), key=str)
+
+
+def test_a_handler_runs_in_every_emit_by_object_that_begins_after_its_registration(fresh_bus: EventBus) -> None:
+    number_given = numbers_given(fresh_bus)
+    registered, emitted = threading.Semaphore(0), threading.Semaphore(0)
+
+    def register() -> None:
+        for number in range(100):
+            fresh_bus.on("number.given")(noting(number))
+            registered.release()
+            assert emitted.acquire(timeout=PATIENCE)
+
+    def dispatch() -> None:
+        for number in range(100):
+            assert registered.acquire(timeout=PATIENCE)
+            assert called_by(number_given) == list(range(number + 1))
+            emitted.release()
+
+    together(register, dispatch)
+
+
+def test_isolation_in_one_thread_leaves_no_stale_plan_to_emits_by_object_in_others(fresh_bus: EventBus) -> None:
+    number_given = numbers_given(fresh_bus)
+    number_given.on(noting("outer"))
+    done = threading.Event()
+
+    def isolate() -> None:
+        for number in range(100):
+            with fresh_bus.isolated():
+                number_given.on(noting(number))
+                assert called_by(number_given) == [number]
+        done.set()
+
+    def dispatch() -> None:
+        for _ in range(2_000):
+            assert len(called_by(number_given)) <= 1
+            if done.is_set():
+                return
+
+    together(isolate, dispatch, dispatch)
+    assert called_by(number_given) == ["outer"]
+
+
+def test_validation_that_is_switched_while_others_emit_by_object_loses_no_call(fresh_bus: EventBus) -> None:
+    number_given = numbers_given(fresh_bus)
+    number_given.on(noting(1))
+    switched = threading.Event()
+
+    def switch() -> None:
+        for _ in range(100):
+            for fresh_bus.validation in ("raise", "warn", "off"):
+                assert called_by(number_given) == [1]
+        switched.set()
+
+    def dispatch() -> None:
+        for _ in range(2_000):
+            assert called_by(number_given) == [1]
+            if switched.is_set():
+                return
+
+    together(switch, dispatch, dispatch)
+
+
+def test_a_contract_whose_module_is_reloaded_while_others_emit_by_it_is_always_one(site: Site) -> None:
+    (site.folder / "shop.py").write_text(
+        "from fastsoy_events import event, on\n"
+        "@event('number.given')\ndef number_given(*, calls): ...\n"
+        "@on('number.given')\ndef note(calls): calls.append('shop')\n"
+    )
+    shop = importlib.import_module("shop")
+    first = shop.number_given
+    bus.on("number.given")(noting(1))
+    reloaded = threading.Event()
+
+    def reload() -> None:
+        for _ in range(30):
+            importlib.reload(shop)
+            assert bus.events() == (shop.number_given,)
+        reloaded.set()
+
+    def dispatch() -> None:
+        for _ in range(2_000):
+            for each in (first, shop.number_given):
+                calls = called_by(each)
+                assert calls.count(1) == 1
+                assert calls.count("shop") <= 1
+            assert len(bus.events()) <= 1
+            if reloaded.is_set():
+                return
+
+    together(reload, dispatch, dispatch)
+    assert sorted(map(str, called_by(first))) == sorted(map(str, called_by(shop.number_given))) == ["1", "shop"]
+
+
+def test_of_the_contracts_that_several_threads_declare_for_one_event_one_counts(fresh_bus: EventBus) -> None:
+    def declare() -> Event[...] | None:
+        try:
+            return numbers_given(fresh_bus)
+        except RegistrationError:
+            return None
+
+    declared = [each for each in together(*[declare] * 8) if each is not None]
+    assert list(fresh_bus.events()) == declared
+    assert len(declared) == 1

@@ -1,4 +1,7 @@
-"""Types: both type checkers agree that `@on` keeps a handler's type, and that mistakes are mistakes."""
+"""Types: both type checkers agree that `@on` keeps a handler's type, and that mistakes are mistakes.
+
+What is right stands in `typing/`, and what is wrong in the texts below.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ Checker: TypeAlias = "Callable[[Path, Path], tuple[int, str]]"
 
 pytestmark = pytest.mark.types
 
-MISTAKES = dedent("""
+MISTAKES: dict[str, str] = {}
+MISTAKES["bus"] = dedent("""
     from fastsoy_events import EventBus, bus, emit, on
 
 
@@ -50,6 +54,105 @@ MISTAKES = dedent("""
         bus.handlers(1)  # mistake
         with bus.isolated(1):  # mistake
             bus.load_plugins(order=1)  # mistake
+""")
+MISTAKES["contracts"] = dedent("""
+    from fastsoy_events import Event, EventBus, bus, event, events
+
+
+    @event("employee.created")
+    def employee_created(*, employee_id: int, language: str = "en") -> None: ...
+
+
+    @event("month.closed")
+    def month_closed() -> None: ...
+
+
+    async def use() -> None:
+        await employee_created.emit(employee_id=1)
+        await employee_created.emit(employee_id=1, language=None)  # mistake
+        await employee_created.emit(employee_id="1")  # mistake
+        await employee_created.emit(employe_id=1)  # mistake
+        await employee_created.emit()  # mistake
+        await employee_created.emit(1)  # mistake
+        await employee_created.emit(employee_id=1, tenant=2)  # mistake
+        await month_closed.emit(month=1)  # mistake
+        kept = employee_created.emit
+        await kept(employee_id="1")  # mistake
+        failures: int = await employee_created.emit(employee_id=1)  # mistake
+        employee_created(employee_id=1)  # mistake
+        employee_created.name = "employee.left"  # mistake
+        employee_created.payload  # mistake
+
+
+    @employee_created.on
+    async def greet(employee_id: int, language: str = "en") -> str:
+        return language * employee_id
+
+
+    greet(employee_id="one")  # mistake
+    greet(number=1)  # mistake
+
+
+    async def read() -> int:
+        return await greet(employee_id=1)  # mistake
+
+
+    @employee_created.on  # mistake
+    def of_another_type(employee_id: str, **_: object) -> None: ...
+
+
+    @employee_created.on  # mistake
+    def of_another_name(employe_id: int, **_: object) -> None: ...
+
+
+    @employee_created.on  # mistake
+    def of_one_keyword_more(employee_id: int, tenant: int, **_: object) -> None: ...
+
+
+    @employee_created.on  # mistake
+    def of_one_keyword_less(employee_id: int) -> None: ...
+
+
+    @employee_created.on  # mistake
+    def without_the_default(employee_id: int, language: str) -> None: ...  # an emit by name may leave it out
+
+
+    @employee_created.on  # mistake
+    def by_position(employee_id: int, /, language: str = "en") -> None: ...
+
+
+    @employee_created.on  # mistake
+    def of_numbers(**numbers: int) -> None: ...
+
+
+    @month_closed.on  # mistake
+    def of_something(month: int) -> None: ...
+
+
+    employee_created.on(3)  # mistake
+    employee_created.on("employee.left")  # mistake
+
+
+    @event("order.placed")  # mistake
+    async def asynchronous(*, order_id: int) -> None: ...
+
+
+    @event("order.placed")  # mistake
+    def with_a_result(*, order_id: int) -> int:
+        return order_id
+
+
+    @event  # mistake
+    def bare(*, order_id: int) -> None: ...
+
+
+    event(3)  # mistake
+    event()  # mistake
+    event("order.placed")(3)  # mistake
+    EventBus().event(None)  # mistake
+    events("order.placed")  # mistake
+    bus.validation = "on"  # mistake
+    wrong: Event[[int]] = employee_created  # mistake
 """)
 
 
@@ -86,12 +189,14 @@ def test_the_type_checkers_accept_what_is_right(checker: Checker, tmp_path: Path
     assert status == 0, output
 
 
+@pytest.mark.parametrize("about", MISTAKES)
 @pytest.mark.parametrize("checker", [mypy, basedpyright])
-def test_the_type_checkers_reject_each_mistake_at_its_line(checker: Checker, tmp_path: Path) -> None:
+def test_the_type_checkers_reject_each_mistake_at_its_line(checker: Checker, about: str, tmp_path: Path) -> None:
     file = tmp_path / "mistakes.py"
-    file.write_text(MISTAKES)
+    file.write_text(MISTAKES[about])
     status, output = checker(file, tmp_path)
-    expected = [number for number, line in enumerate(MISTAKES.splitlines(), 1) if line.endswith("# mistake")]
+    lines = enumerate(MISTAKES[about].splitlines(), 1)
+    expected = [number for number, line in lines if line.endswith("# mistake")]
     found = {int(line) for line in re.findall(r"mistakes\.py:(\d+)(?::\d+)?(?: -|:) error", output)}
     assert status == 1
     assert sorted(found) == expected, output
