@@ -115,10 +115,13 @@ class EventBus(Registry):
 
             caller = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - whose code applies it?
             contract, execution = _contract.declare(self, checked, function, caller)
-            with self._lock:
-                remarks = self._note(execution)
-                self._add_new_contract(contract)
-            warn(remarks)
+            remarks: list[str] = []
+            try:
+                with self._lock:
+                    remarks = self._note(execution)
+                    self._add_new_contract(contract)
+            finally:
+                warn(remarks)
             return cast("Event[P]", contract.target)
 
         return declare
@@ -152,9 +155,7 @@ class EventBus(Registry):
     def validation(self, wanted: Validation) -> None:
         if wanted not in VALIDATIONS:
             raise ValueError(f"validation is one of {', '.join(VALIDATIONS)}: not {wanted!r}")
-        with self._lock:
-            self._validation = wanted
-            self._use(self._state)
+        self._set(wanted, self._defaults)
 
     @property
     def handler_timeout(self) -> float | None:
@@ -191,9 +192,14 @@ class EventBus(Registry):
 
         if seconds is not None and not _guard.is_duration(seconds):
             raise ValueError(f"a number of seconds more than 0, or None, is wanted: not {seconds!r}")
+        self._set(self._validation, self._defaults._replace(**{name: seconds}))  # type: ignore[arg-type]  # one of the two
+
+    def _set(self, validation: Validation, defaults: Limits) -> None:
         with self._lock:
-            self._defaults = self._defaults._replace(**{name: seconds})  # type: ignore[arg-type]  # one of the two durations
-            self._state.forget_plans()
+            self._validation = validation
+            self._defaults = defaults
+            self._use(self._state)
+            self._state.forget_emits()
 
     def deferred(self, *, key: Hashable = None) -> Scope:
         """Open a block whose emits wait until it has ended well; it belongs around a transaction.
@@ -270,7 +276,8 @@ class EventBus(Registry):
     def isolated(self) -> Generator[Self]:
         """Empty the bus for the length of a `with` block, and restore it afterwards; for tests.
 
-        It is one bus for all threads, so all of them see it empty. Hook specifications stay. In the block,
+        It is one bus for all threads, so all of them see it empty. Hook specifications stay, and so do `validation`,
+        `handler_timeout` and `slow_after`; what the block sets of these is undone at its end. In the block,
         `load_plugins()` may be called again: the handlers of plugins imported before take part again.
 
         Returns:
@@ -284,6 +291,7 @@ class EventBus(Registry):
         """
         with self._switching, self._lock:
             inner = State(outer=self._state)
+            before = self._validation, self._defaults
             self._use(inner)
         try:
             yield self
@@ -297,6 +305,7 @@ class EventBus(Registry):
                 )
                 inner.has_ended = True
                 self._use(_still_in_use(self._state))
+                self._set(*before)
 
 
 def _still_in_use(state: State) -> State:

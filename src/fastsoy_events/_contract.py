@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import sys
+from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from fastsoy_events._declare import declaring
-from fastsoy_events._dispatch import EmitsByContract, made_emit
+from fastsoy_events._dispatch import Dispatcher, EmitsByContract, made_emit
 from fastsoy_events._record import UNMADE, Execution
 from fastsoy_events.errors import ContractError, RegistrationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping
-    from types import FrameType
+    from types import CodeType, FrameType
 
     from fastsoy_events._bus import EventBus
     from fastsoy_events._model import Plugin
@@ -25,6 +27,9 @@ R = TypeVar("R")
 
 _ANY = inspect.Parameter.VAR_KEYWORD
 _KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_TAKEN = (*_KEYWORDS, inspect.Parameter.POSITIONAL_ONLY)  # which `@on` refuses in words of its own
+_RETURN_NONE = ("LOAD_CONST", "RETURN_CONST", "RETURN_VALUE")
+_LONGEST_VALUE = 60  # characters
 
 
 class Event(EmitsByContract, Generic[P]):
@@ -54,8 +59,8 @@ class Event(EmitsByContract, Generic[P]):
         self._module = module
         self._signature: inspect.Signature | None = None
         self._plan = UNMADE
-        self._emit_by_name = bus.emit
-        forget_emit(self)
+        self._emit_by_name = partial(Dispatcher.emit, bus)
+        self._forget_emit()
 
     emit: Callable[P, Coroutine[Any, Any, Failures]]
     """Await each handler of the event in turn, as `emit(name, ...)` does, only faster and with checked types.
@@ -79,7 +84,12 @@ class Event(EmitsByContract, Generic[P]):
     def signature(self) -> inspect.Signature:
         """Return the declared signature; annotations are texts where they are written so."""
         if self._signature is None:
-            self._signature = readable_signature(self._function)
+            signature = inspect.signature(self._function)
+            parameters = [
+                each.replace(annotation=_Unquoted(each.annotation)) if isinstance(each.annotation, str) else each
+                for each in signature.parameters.values()
+            ]
+            self._signature = signature.replace(parameters=parameters, return_annotation=signature.empty)
         return self._signature
 
     @property
@@ -121,17 +131,27 @@ class Event(EmitsByContract, Generic[P]):
         owner = self._owner()
         return owner.version if owner else ""
 
-    def _first_emit(self, /, **payload: object) -> Coroutine[Any, Any, Failures]:
-        """Make `emit`, and call it: most processes that import a contract never emit the event."""
-        keywords = tuple(self.signature.parameters)
-        emit: Callable[..., Coroutine[Any, Any, Failures]] = self._checked_emit
-        if self._bus.validation == "off":
-            emit = made_emit(self, keywords, self._defaults(), self.qualname)
-        self.emit = emit
-        return emit(**payload)
+    def _forget_emit(self) -> None:
+        first: Callable[..., Coroutine[Any, Any, Failures]] = self._first_emit
+        self.emit = first
 
-    async def _checked_emit(self, /, **payload: object) -> Failures:
-        return await self._bus.emit(self._name, **self._defaults() | payload)
+    def _first_emit(self, /, *positional: object, **payload: object) -> Coroutine[Any, Any, Failures]:
+        """Make `emit`, and call it: most processes that import a contract never emit the event."""
+        if self.emit == self._first_emit:
+            with self._bus._lock:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the bus's other half
+                emit = self._made_emit()
+                checked: Callable[..., Coroutine[Any, Any, Failures]] = self._checked_emit
+                self.emit = emit if self._bus.validation == "off" else checked  # as it is now, after the making
+        emit_now: Callable[..., Coroutine[Any, Any, Failures]] = self.emit
+        return emit_now(*positional, **payload)
+
+    def _made_emit(self) -> Callable[..., Coroutine[Any, Any, Failures]]:
+        return made_emit(self, tuple(self.signature.parameters), self._defaults(), self.qualname)
+
+    async def _checked_emit(self, /, *positional: object, **payload: object) -> Failures:
+        if positional:
+            raise TypeError(f"{self.qualname}.emit() takes keywords only: {', '.join(self.signature.parameters)}")
+        return await self._emit_by_name(self._name, **self._defaults() | payload)
 
     def _defaults(self) -> dict[str, object]:
         declared = {name: parameter.default for name, parameter in self.signature.parameters.items()}
@@ -163,7 +183,7 @@ class Event(EmitsByContract, Generic[P]):
         return function
 
     def __repr__(self) -> str:
-        return f"<event {self._name} {self.signature}>"
+        return f"<event {self._name} {shown_signature(self._function)}>"
 
 
 class Contract(NamedTuple):
@@ -192,11 +212,6 @@ class Contract(NamedTuple):
             f"{self.target.qualname} at {self.target.source} declares {self.event}, which {earlier.target.qualname} at "
             f"{earlier.target.source} declares already: one event has one contract. Remove one of the two"
         )
-
-
-def forget_emit(event: Event[...]) -> None:
-    """Have an event object's `emit` made anew when it is next needed, as the bus's validation has it then."""
-    event.emit = event._first_emit  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this module
 
 
 def declare(bus: EventBus, event: str, function: object, applied_in: FrameType) -> tuple[Contract, Execution]:
@@ -241,15 +256,21 @@ def _checked(event: str, function: object) -> FunctionType:
             f"{', '.join(str(each.replace(annotation=each.empty, default=each.empty)) for each in odd)}. "
             f"Write def {function.__name__}(*, ...) with one keyword-only parameter for each"
         )
-    if code.co_names or code.co_freevars or code.co_nlocals > code.co_kwonlyargcount:
+    if not _returns_none_at_once(code):
         raise RegistrationError(
             f'@event("{event}") cannot take {name}: the body of a contract never runs. Leave only a docstring in it'
         )
     return function
 
 
+def _returns_none_at_once(code: CodeType) -> bool:
+    steps = [each for each in dis.get_instructions(code) if each.opname not in ("RESUME", "NOP")]
+    loads_none = [each.argval is None for each in steps if each.opname in ("LOAD_CONST", "RETURN_CONST")]
+    return loads_none == [True] and all(each.opname in _RETURN_NONE for each in steps)
+
+
 class _Unquoted(str):
-    """An annotation that is a text, shown without the quotes that it has nowhere in the source."""
+    """A text that a signature shows without quotes."""
 
     __slots__ = ()
 
@@ -257,25 +278,33 @@ class _Unquoted(str):
         return str(self)
 
 
-def readable_signature(function: Callable[..., object]) -> inspect.Signature:
-    """Return the signature that a call of the function itself meets, so that it reads as in the source.
+def shown_signature(function: Callable[..., object]) -> str:
+    """Return the signature that a call of the function itself meets, on one line, as it reads in the source.
 
-    Raises:
-        TypeError, ValueError: as `inspect.signature` does.
+    Whatever a default or an annotation does when it is shown, this does not raise.
     """
-    signature = inspect.signature(function, follow_wrapped=False)
-    parameters = [
-        each.replace(annotation=_Unquoted(each.annotation)) if isinstance(each.annotation, str) else each
-        for each in signature.parameters.values()
-    ]
-    return signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
-
-
-def _shown(function: Callable[..., object]) -> str:
     try:
-        return str(readable_signature(function))
-    except (TypeError, ValueError):  # many callables written in C tell no signature
+        signature = inspect.signature(function, follow_wrapped=False)
+        parameters = [_shown_parameter(each) for each in signature.parameters.values()]
+        return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+    except Exception:  # noqa: BLE001 - many callables written in C tell no signature, and objects may raise anything
         return "(...)"
+
+
+def _shown_parameter(parameter: inspect.Parameter) -> inspect.Parameter:
+    empty, annotation, default = parameter.empty, parameter.annotation, parameter.default
+    if annotation is not empty:
+        text = annotation if isinstance(annotation, str) else _shown(inspect.formatannotation, annotation)
+        parameter = parameter.replace(annotation=_Unquoted(text))
+    return parameter if default is empty else parameter.replace(default=_Unquoted(_shown(repr, default)))
+
+
+def _shown(show: Callable[[Any], str], value: object) -> str:
+    try:
+        text = show(value)
+    except Exception:  # noqa: BLE001 - an object may raise anything
+        return "..."
+    return text if len(text) <= _LONGEST_VALUE and text.isprintable() else "..."
 
 
 def _name_of(function: object) -> str:
@@ -296,7 +325,8 @@ def misfit_of(function: Callable[..., object], contract: Event[...]) -> str:
     problems += [] if takes_any else [f"it does not take {each}" for each in sent if each not in taken]
     if not problems:
         return ""
-    signatures = f"{_name_of(function)}{_shown(function)} against {contract.qualname}{contract.signature}"
+    declared = shown_signature(contract._function)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this module
+    signatures = f"{_name_of(function)}{shown_signature(function)} against {contract.qualname}{declared}"
     return f"{'; '.join(problems)} ({signatures}, declared at {contract.source})"
 
 
@@ -304,10 +334,10 @@ def _taken(function: Callable[..., object]) -> tuple[list[str], Collection[str],
     """Return which keywords a callable requires, which it takes, and whether it takes any."""
     try:
         parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
-    except (TypeError, ValueError):  # many callables written in C tell no signature
+    except Exception:  # noqa: BLE001 - many callables written in C tell no signature, and objects may raise anything
         return [], (), True
-    keywords = [each for each in parameters if each.kind in _KEYWORDS]
-    required = [each.name for each in keywords if each.default is each.empty]
+    keywords = [each for each in parameters if each.kind in _TAKEN]
+    required = [each.name for each in keywords if each.default is each.empty and each.kind in _KEYWORDS]
     return required, {each.name for each in keywords}, any(each.kind is _ANY for each in parameters)
 
 
@@ -324,7 +354,7 @@ def misfit_of_payload(contract: Event[...], payload: Mapping[str, object]) -> Co
     for name in unknown:
         nearest = get_close_matches(name, list(declared), n=1)
         problems.append(f"{name} is unknown" + "".join(f", did you mean {match}?" for match in nearest))
-    place = f"{contract.qualname}{contract.signature} at {contract.source}"
+    place = f"{contract.qualname}{shown_signature(contract._function)} at {contract.source}"  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this module
     message = f"An emit of {contract.name} does not fit its contract {place}: {'; '.join(problems)}"
     return ContractError(message, event=contract.name, missing=missing, unknown=unknown)
 
@@ -332,6 +362,6 @@ def misfit_of_payload(contract: Event[...], payload: Mapping[str, object]) -> Co
 def emitter() -> str:
     """Return `file:line` of the code outside of this package that emits just now."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - who emits?
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("fastsoy_events."):
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("fastsoy_events."):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "an unknown place"

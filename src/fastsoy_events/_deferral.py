@@ -255,8 +255,8 @@ def _connections() -> Iterable[tuple[ContextVar[Any], object]]:
     Tortoise keeps the open transaction in the context, so that it is in that of each emit; there a handler would write
     through a connection that was given back, and by now may be in another's transaction.
     """
-    module = sys.modules.get("tortoise.context")
-    current = module and module.get_current_context()
+    get_context = getattr(sys.modules.get("tortoise.context"), "get_current_context", None)
+    current = get_context and get_context()
     storage: ContextVar[Any] | None = getattr(current and current.connections, "_storage_var", None)
     return [] if storage is None else [(storage, storage.get())]
 

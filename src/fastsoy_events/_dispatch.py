@@ -45,6 +45,15 @@ class EmitsByContract(ABC):
 
     _emit_by_name: Callable[..., Coroutine[Any, Any, Failures]]
 
+    @abstractmethod
+    def _forget_emit(self) -> None:
+        """Have `emit` made anew when it is next needed, as the bus's validation has it then."""
+
+
+def forget_emit(event: EmitsByContract) -> None:
+    """Have an event object's `emit` made anew when it is next needed."""
+    event._forget_emit()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - its users have no business with it
+
 
 def give_plan(event: EmitsByContract, plan: Plan) -> None:
     """Have an event object emit by a plan."""
@@ -247,10 +256,16 @@ def made_emit(event: EmitsByContract, keywords: Sequence[str], defaults: Mapping
         **words,
     )
     own = {"event": event, "defaults": defaults, "UNMADE": UNMADE}
-    emit: _Loop = _made("emit", source, f"<fastsoy_events emit of {event.name}>", words, own)
+    emit: _Loop = _made("emit", source, _file_of_emit(event.name, keywords, defaults), words, own)
     emit.__globals__[_EMITS] = event.name
     emit.__qualname__ = f"{qualname}.emit"
     return emit
+
+
+def _file_of_emit(event: str, keywords: Iterable[str], defaults: Mapping[str, object]) -> str:
+    """Return what stands for the file of an event object's `emit`: one of another source has another."""
+    parameters = ", ".join(f"{each}=..." if each in defaults else each for each in keywords)
+    return f"<fastsoy_events emit of {event if event.isprintable() else ascii(event)}({parameters})>"
 
 
 def _words(keywords: Collection[str]) -> dict[str, str]:
@@ -407,7 +422,7 @@ def _is_emit(frame: FrameType) -> bool:
 
 
 def _emitted(frame: FrameType) -> str:
-    name: str = frame.f_globals.get(_EMITS) or frame.f_locals["event"]
+    name: str = frame.f_globals[_EMITS] if _EMITS in frame.f_globals else frame.f_locals["event"]
     return name
 
 

@@ -88,7 +88,11 @@ def placed_contracts(
         without: modules that do not count.
     """
     ranked = ((owner(each.module, roster), each) for each in contracts if each.declared_in not in without)
-    serving = [(rank, each) for rank, each in ranked if serves(rank, roster)]
+    serving = [
+        (rank, each)
+        for rank, each in ranked
+        if serves(rank, roster) and serves(owner(each.declared_in, roster), roster)
+    ]
     return sorted(serving, key=lambda place: _within(place[0], place[1].module, roster))
 
 

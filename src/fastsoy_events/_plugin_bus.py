@@ -7,6 +7,7 @@ one of them may ever load plugins.
 from __future__ import annotations
 
 import os
+import warnings
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
@@ -481,7 +482,13 @@ def _wanted_validation(variable: str) -> Validation:
     for validation in VALIDATIONS:
         if variable.strip().lower() in (validation, ""):
             return validation
-    raise ValueError(f"FASTSOY_EVENTS_VALIDATE is {variable!r}: set it to one of {', '.join(VALIDATIONS)}")
+    # No error: the import of this package would fail, and no program could say so in a line of its own.
+    warnings.warn(
+        f"FASTSOY_EVENTS_VALIDATE is {variable!r}, so emits are not checked: set it to one of {', '.join(VALIDATIONS)}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return "off"
 
 
 def discover(path: Sequence[str | os.PathLike[str]] | None = None) -> tuple[Plugin, ...]:

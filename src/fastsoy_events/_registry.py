@@ -145,16 +145,21 @@ class Registry(Dispatcher):
     # Contracts
 
     def _add_new_contract(self, contract: Contract) -> None:
-        declared = self._state.contracts.get(contract.event, {})
+        state = self._state
+        declared = state.contracts.get(contract.event, {})
         for key, each in list(declared.items()):
-            if each.declared_in == contract.declared_in and self._is_typed_again(each, contract):
+            if each.declared_in == contract.declared_in:
+                if not self._is_typed_again(each, contract):
+                    raise RegistrationError(contract.clash_with(each))
                 del declared[key]
-            elif each.declared_in == contract.declared_in or (
-                self._has_settled() and self._contract(contract.event) is each
-            ):
-                raise RegistrationError(contract.clash_with(each))
+        if self._has_settled():
+            places = _order.placed_contracts((*declared.values(), contract), state.roster, state.shadowed)
+            in_force = [each for _, each in places]
+            others = [each for each in in_force if each is not contract]
+            if others and contract in in_force:
+                raise RegistrationError(contract.clash_with(others[0]))
         self._add(contract)
-        self._state.event_objects.add(contract.target)
+        state.event_objects.add(contract.target)
 
     def _is_typed_again(self, before: Contract, now: Contract) -> bool:
         """Tell whether a contract replaces the one before: in an interactive program, nothing else can."""

@@ -53,20 +53,31 @@ def _place(source: str, module: str, qualname: str) -> tuple[str, int, str]:
 
 def plugin_failed(error: PluginError) -> None:
     """Log why a plugin could not be loaded, with the traceback of its own error."""
-    logger.error("%s", error, exc_info=error.__cause__)
+    _log(logging.ERROR, "%s", error, error=error.__cause__)
 
 
 def warning(text: str) -> None:
     """Log what deserves a look although nothing failed."""
-    logger.warning("%s", text)
+    _log(logging.WARNING, "%s", text)
 
 
 def dropped(events: Sequence[str], error: type[BaseException]) -> None:
     """Say, to whoever looks closely, which deferred events will not run since their block failed."""
     if events:
-        logger.debug("Deferred events dropped, since their block ended with %s: %s", error.__name__, ", ".join(events))
+        words = "Deferred events dropped, since their block ended with %s: %s"
+        _log(logging.DEBUG, words, error.__name__, ", ".join(events))
 
 
 def extension_failed(hook: str, plugin: str, error: BaseException) -> None:
     """Log that a plugin's extension of the bus raised; it is isolated as a handler is."""
-    logger.error("Event extension error: %s / %s", hook, plugin, exc_info=error)
+    _log(logging.ERROR, "Event extension error: %s / %s", hook, plugin, error=error)
+
+
+def _log(level: int, words: str, *values: object, error: BaseException | None = None) -> None:
+    try:
+        logger.log(level, words, *values, exc_info=error)
+    except RecursionError:
+        raise  # the stack is exhausted: an emit further out takes care of it
+    except Exception:  # noqa: BLE001 - a filter of the host's may raise; that is to stop neither a load nor an emit
+        record = logger.makeRecord(logger.name, level, __file__, 0, words, values, None)
+        logging.Handler().handleError(record)

@@ -7,7 +7,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from fastsoy_events._dispatch import give_plan
+from fastsoy_events._dispatch import forget_emit, give_plan
 from fastsoy_events._record import UNMADE, Roster
 
 if TYPE_CHECKING:
@@ -123,6 +123,11 @@ class State:
         self.plans[event] = UNMADE
         for each in self.event_objects.named(event):
             give_plan(each, UNMADE)
+
+    def forget_emits(self) -> None:
+        """Have every event object's `emit` made anew when it is next needed."""
+        for each in self.event_objects:
+            forget_emit(each)
 
     def forget_plans(self) -> None:
         """Have every plan made anew when it is next needed."""
