@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from fastsoy_events._record import Roster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from importlib.machinery import ModuleSpec
 
     from fastsoy_events._model import Candidate
@@ -22,7 +22,7 @@ _DOTTED_NAME = re.compile(r"\w+(?:\.\w+)*")
 
 
 @dataclass(frozen=True, slots=True)
-class _Located:
+class Located:
     """Where a module is.
 
     Args:
@@ -49,7 +49,7 @@ class Claims:
     files: dict[str, list[str]]
 
 
-def claims(candidates: Sequence[Candidate]) -> Claims:
+def claims(candidates: Sequence[Candidate], locate: Callable[[str], Located | None] | None = None) -> Claims:
     """Find out what belongs to each plugin.
 
     The entry point's module, and where that is a plain module in a package with code, the package. Of several plugins
@@ -58,8 +58,9 @@ def claims(candidates: Sequence[Candidate]) -> Claims:
 
     Args:
         candidates: in plugin order.
+        locate: tells where modules are; as an import would, unless it is given.
     """
-    locate = _Locator()
+    locate = Locator() if locate is None else locate
     prefixes: dict[str, int] = {}
     files: dict[str, list[str]] = {}
     for rank, candidate in enumerate(candidates):
@@ -76,7 +77,7 @@ def claims(candidates: Sequence[Candidate]) -> Claims:
     return Claims(Roster(tuple(candidate.plugin for candidate in candidates), prefixes), files)
 
 
-def _prefixes(module: str, located: _Located | None, locate: _Locator) -> tuple[str, ...]:
+def _prefixes(module: str, located: Located | None, locate: Callable[[str], Located | None]) -> tuple[str, ...]:
     if not _DOTTED_NAME.fullmatch(module):
         return ()
     package = module.rpartition(".")[0]
@@ -86,16 +87,16 @@ def _prefixes(module: str, located: _Located | None, locate: _Locator) -> tuple[
     return (module, package)
 
 
-class _Locator(dict[str, "_Located | None"]):
+class Locator(dict[str, "Located | None"]):
     """Where modules are; each is looked for once."""
 
-    def __call__(self, module: str) -> _Located | None:
+    def __call__(self, module: str) -> Located | None:
         if module not in self:
             can_be_found = module.count(".") < _DEEPEST and _DOTTED_NAME.fullmatch(module)
             self[module] = self._located(module) if can_be_found else None
         return self[module]
 
-    def _located(self, module: str) -> _Located | None:
+    def _located(self, module: str) -> Located | None:
         package, _, part = module.rpartition(".")
         parent = self(package) if package else None
         if package and (parent is None or parent.locations is None):
@@ -104,7 +105,7 @@ class _Locator(dict[str, "_Located | None"]):
         return _as_imported(module) or _by_finders(module, path) or _nested_namespace(part, path)
 
 
-def _as_imported(name: str) -> _Located | None:
+def _as_imported(name: str) -> Located | None:
     module = sys.modules.get(name)
     spec = getattr(module, "__spec__", None)
     if spec is None:
@@ -115,7 +116,7 @@ def _as_imported(name: str) -> _Located | None:
         return None
 
 
-def _by_finders(name: str, path: Sequence[str] | None) -> _Located | None:
+def _by_finders(name: str, path: Sequence[str] | None) -> Located | None:
     for finder in list(sys.meta_path):
         try:
             spec = finder.find_spec(name, path)
@@ -126,15 +127,15 @@ def _by_finders(name: str, path: Sequence[str] | None) -> _Located | None:
     return None
 
 
-def _from_spec(spec: ModuleSpec, locations: Iterable[str] | None) -> _Located:
-    return _Located(
+def _from_spec(spec: ModuleSpec, locations: Iterable[str] | None) -> Located:
+    return Located(
         file=(spec.origin or "") if spec.has_location else "",
         locations=None if locations is None else tuple(locations),
         is_namespace=locations is not None and (spec.loader is None or isinstance(spec.loader, NamespaceLoader)),
     )
 
 
-def _nested_namespace(part: str, path: Sequence[str] | None) -> _Located | None:
+def _nested_namespace(part: str, path: Sequence[str] | None) -> Located | None:
     """Find a folder without code inside a package; Python's finder does so only once the package is imported."""
     folders = tuple(folder for entry in path or () if os.path.isdir(folder := f"{entry}/{part}"))  # noqa: PTH112 - a text
-    return _Located("", folders, is_namespace=True) if folders else None
+    return Located("", folders, is_namespace=True) if folders else None

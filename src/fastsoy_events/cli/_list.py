@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from fastsoy_events import handlers
+from fastsoy_events.cli._globs import matches, no_match
 from fastsoy_events.cli._host import load, stop_if_any_failed
 from fastsoy_events.cli._options import Allow, App, Disable, Folders, Json, Order, Traceback, options
 from fastsoy_events.cli._output import Stop, say, write_json
 from fastsoy_events.cli._tables import show_handlers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from fastsoy_events.cli._host import Options
 
 _EventGlob: TypeAlias = Annotated[
     str | None, typer.Argument(metavar="EVENT_GLOB", help="Only the events that match, such as 'employee.*'.")
+]
+_Static: TypeAlias = Annotated[
+    bool, typer.Option("--static", help="List what the plugins' sources say, without importing any plugin.")
+]
+_Diff: TypeAlias = Annotated[
+    bool, typer.Option("--diff", help="With --static: load the plugins, and show what differs from their sources.")
 ]
 
 
@@ -26,6 +31,8 @@ def list_handlers(
     event_glob: _EventGlob = None,
     *,
     json: Json = False,
+    static: _Static = False,
+    diff: _Diff = False,
     app: App = None,
     allow: Allow = None,
     disable: Disable = None,
@@ -34,21 +41,27 @@ def list_handlers(
     traceback: Traceback = False,
 ) -> None:
     """List the handlers in the order in which they run."""
-    report = load(options(app, allow, disable, path, order, traceback=traceback))
+    asked = options(app, allow, disable, path, order, traceback=traceback)
+    if diff and not static:
+        raise Stop("--diff compares what registers with the sources: write --static --diff")
+    if static:
+        _list_static(asked, event_glob, json=json, diff=diff)
+        return
+    report = load(asked)
     listed = sorted(handlers(), key=lambda handler: (handler.event, handler.position))
-    shown = [handler for handler in listed if event_glob is None or fnmatchcase(handler.event, event_glob)]
+    shown = [handler for handler in listed if matches(handler, event_glob)]
     if json:
         write_json([handler.as_dict() for handler in shown])
     elif shown:
         show_handlers(shown)
     if event_glob is not None and not shown:
-        raise Stop(_no_match(event_glob, sorted({handler.event for handler in listed})))
+        raise Stop(no_match(event_glob, sorted({handler.event for handler in listed})))
     if not shown:
         say("note", "no handler is registered")
     stop_if_any_failed(report)
 
 
-def _no_match(event_glob: str, events: Sequence[str]) -> str:
-    message = f"no event matches {event_glob!r}"
-    nearest = get_close_matches(event_glob.translate(dict.fromkeys(map(ord, "*?[]"))), events, n=1, cutoff=0.0)
-    return f"{message}; the nearest is {nearest[0]!r}" if nearest else f"{message}: no handler is registered"
+def _list_static(asked: Options, event_glob: str | None, *, json: bool, diff: bool) -> None:
+    from fastsoy_events.cli._list_static import list_static, show_difference  # here: only this option parses sources
+
+    (show_difference if diff else list_static)(asked, event_glob, json=json)

@@ -78,18 +78,16 @@ class Page:
             Stop: it cannot be read.
         """
         held = self._read()
-        return "" if held == text else "".join(f"{line}\n" for line in _diff(held, text, str(self._shown)))
+        return "" if held == text else "".join(f"{line}\n" for line in _diff(held, text, one_line(str(self._shown))))
 
     def _read(self) -> str:
         try:
             if not self._place.is_file():
                 missing = "there is none" if not self._place.exists() else "it is no regular file"
                 raise Stop(f"{self._shown} cannot be read: {missing}. Write it with --output {self._shown}")
-            with self._place.open("rb") as file:
-                contents = file.read(_LARGEST + 1)
-            if len(contents) > _LARGEST:
+            if self._place.stat().st_size > _LARGEST:
                 raise Stop(f"{self._shown} cannot be read: it is larger than {_LARGEST} bytes")
-            return contents.decode().replace("\r\n", "\n")
+            return self._place.read_bytes().decode().replace("\r\n", "\n")
         except (OSError, ValueError) as error:
             raise Stop(f"{self._shown} cannot be read: {_reason(error)}") from error
 

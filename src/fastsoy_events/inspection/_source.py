@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 DYNAMIC = None
 """Stands for an event's name that the source does not tell."""
@@ -51,6 +55,15 @@ class SourceHandler:
         parameters: the keywords it takes, without `self` of methods.
         takes_any: whether it has `**kwargs`.
         blocking: calls in its body that are known to block.
+        declared_in: the module whose code applies `on`; it differs from `module` where that is given another
+            module's function.
+        file: where `line` is.
+        is_certain: whether importing `declared_in` is sure to register it just so; not where it stands under a
+            condition, below a decorator that nobody knows, or in a function.
+        is_deferred: whether it stands in a function that the import does not call, as far as the source tells; or
+            below `if __name__ == "__main__":`.
+        function: the qualified name of the function around the `on`; empty in the module's own body.
+        identity: equal for two registrations of one and the same callable.
     """
 
     event: str | None
@@ -62,6 +75,12 @@ class SourceHandler:
     parameters: tuple[Parameter, ...] = ()
     takes_any: bool = True
     blocking: tuple[Call, ...] = ()
+    declared_in: str = ""
+    file: str = ""
+    is_certain: bool = True
+    is_deferred: bool = False
+    function: str = ""
+    identity: Hashable = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +144,15 @@ class SourceImport:
         names: the names that are taken from it; empty for a plain `import`.
         line: where, 1 first.
         for_types_only: whether it stands under `if TYPE_CHECKING:`.
+        is_deferred: whether it stands in a function that importing the module does not call, as far as the source
+            tells.
     """
 
     module: str
     names: tuple[str, ...] = ()
     line: int
     for_types_only: bool = False
+    is_deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +167,7 @@ class SourceModule:
         contracts: likewise.
         emits: likewise.
         imports: likewise.
+        imports_unknown: whether it imports modules that the source does not name, while it is itself imported.
     """
 
     name: str
@@ -154,6 +177,7 @@ class SourceModule:
     contracts: tuple[SourceContract, ...] = ()
     emits: tuple[SourceEmit, ...] = ()
     imports: tuple[SourceImport, ...] = ()
+    imports_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +191,7 @@ class SourceTree:
         modules: by dotted name, in the order in which the bus would sort their handlers: the entry module first.
         reached: the names of the modules that importing the entry module imports, directly or not, as far as the
             source tells; always with the packages around them.
+        problem: why modules are missing; empty where none are.
     """
 
     distribution: str
@@ -174,3 +199,4 @@ class SourceTree:
     entry_module: str
     modules: tuple[SourceModule, ...] = ()
     reached: frozenset[str] = field(default_factory=frozenset)
+    problem: str = ""

@@ -1,0 +1,3 @@
+from bad_import import handlers, settings
+
+__all__ = ["handlers", "settings"]

@@ -1,0 +1,1 @@
+"""Forgot to import the handlers."""  # expect: FSE402

@@ -1,0 +1,6 @@
+from fastsoy_events import on
+
+
+@on("order.placed")
+async def pack(**_: object) -> None:
+    """Run."""

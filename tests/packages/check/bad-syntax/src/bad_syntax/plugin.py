@@ -1,0 +1,3 @@
+from bad_syntax import handlers
+
+__all__ = ["handlers"]
