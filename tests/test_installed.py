@@ -86,7 +86,7 @@ def test_a_wheel_holds_its_package_its_types_and_its_licence_only(wheels: Mappin
             files = archive.namelist()
         assert f"{package}/py.typed" in files
         assert {file.partition("/")[0].partition("-")[0] for file in files} == {package}
-        assert not [file for file in files if "test" in file]
+        assert not [file for file in files if "/tests/" in file or "test_" in file]
     with zipfile.ZipFile(wheels["fastsoy-events"]) as archive:
         assert any(file.endswith("licenses/LICENSE") for file in archive.namelist())
 

@@ -252,6 +252,10 @@ class EventBus(Registry):
         try:
             asyncio.get_running_loop()
         except RuntimeError:
+            is_running = False  # what the handlers raise is not to show this error as its context
+        else:
+            is_running = True
+        if not is_running:
             return asyncio.run(self.emit(event, **payload))
         raise RuntimeError(
             f'emit_sync("{event}") was called where an event loop runs, which it would stop: write '

@@ -151,7 +151,11 @@ class Event(EmitsByContract, Generic[P]):
     async def _checked_emit(self, /, *positional: object, **payload: object) -> Failures:
         if positional:
             raise TypeError(f"{self.qualname}.emit() takes keywords only: {', '.join(self.signature.parameters)}")
-        return await self._emit_by_name(self._name, **self._defaults() | payload)
+        payload = self._defaults() | payload
+        error = misfit_of_payload(self, payload)
+        if error is not None and self._bus.validation == "raise":
+            raise error  # also where another contract, or none, is in force
+        return await self._emit_by_name(self._name, **payload)
 
     def _defaults(self) -> dict[str, object]:
         declared = {name: parameter.default for name, parameter in self.signature.parameters.items()}

@@ -105,12 +105,18 @@ class PluginBus(EventBus):
         return wrapped
 
     def _tell(self) -> Callable[[HandlerFailure], Awaitable[None]] | None:
+        watchers = super()._tell()
         extensions = self._state.extensions.get("handler_failed")
         if not extensions:
-            return None
+            return watchers
         from fastsoy_events import _extend
 
-        return lambda failure: _extend.tell_and_await(extensions, failure=failure)
+        async def tell(failure: HandlerFailure) -> None:
+            if watchers is not None:
+                await watchers(failure)
+            await _extend.tell_and_await(extensions, failure=failure)
+
+        return tell
 
     def _wrapped_emit(self, event: str) -> Callable[..., Awaitable[Failures]] | None:
         extensions = self._state.extensions.get("wrap_emit")

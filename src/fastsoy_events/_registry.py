@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Validation: TypeAlias = Literal["off", "warn", "raise"]
 VALIDATIONS: tuple[Validation, ...] = ("off", "warn", "raise")
+FailureWatcher: TypeAlias = "Callable[[HandlerFailure], None]"
 Watcher: TypeAlias = "Callable[[str, Mapping[str, object]], bool]"  # sees an emit, and tells whether it ends there
 
 
@@ -35,6 +36,7 @@ class Registry(Dispatcher):
         self._validation: Validation = "off"
         self._defaults = Limits()
         self._watchers: tuple[Watcher, ...] = ()
+        self._failure_watchers: tuple[FailureWatcher, ...] = ()
         self._defers = False
         self._lock = RLock()
         self._switching = RLock()  # whoever holds it may rely on the state being the same one
@@ -45,6 +47,13 @@ class Registry(Dispatcher):
         self._state = state
         self._plans = Asking(state.plans, self._passes_by()) if self._is_watched() else state.plans
         state.forget_plans()
+
+    def _watch(self, watchers: tuple[Watcher, ...], failure_watchers: tuple[FailureWatcher, ...]) -> None:
+        """Have each emit and each failure seen; it is the testing kit that wants to."""
+        with self._lock:
+            self._watchers = watchers
+            self._failure_watchers = failure_watchers
+            self._use(self._state)
 
     def _is_watched(self) -> bool:
         """Tell whether any emit is to be looked at, besides running the event's handlers."""
@@ -126,7 +135,8 @@ class Registry(Dispatcher):
         for event, declared in list(state.declarations.items()):
             kept = {key: each for key, each in declared.items() if each.declared_in != module}
             if not kept:
-                del state.declarations[event], state.plans[event]
+                del state.declarations[event]
+                state.plans.pop(event, None)
             elif len(kept) < len(declared):
                 state.declarations[event] = kept
         for event, contracts in list(state.contracts.items()):
@@ -262,7 +272,15 @@ class Registry(Dispatcher):
 
     def _tell(self) -> Callable[[HandlerFailure], Awaitable[None]] | None:
         """Return what is awaited for each failure; None where nobody wants to know."""
-        return None
+        watchers = self._failure_watchers
+        if not watchers:
+            return None
+
+        async def tell(failure: HandlerFailure) -> None:
+            for watcher in watchers:
+                watcher(failure)
+
+        return tell
 
     def _placed(self, event: str) -> list[_order.Placed]:
         state = self._state
