@@ -11,7 +11,7 @@ from pathlib import Path
 import nox
 
 VERSIONS = ("3.11", "3.12", "3.13")
-PLUGINS = ("fastsoy-hr", "fastsoy-notify", "fastsoy-audit")
+PLUGINS = ("fastsoy-hr", "fastsoy-notify", "fastsoy-audit", "fastsoy-events-otel")
 
 
 def works(python: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
+import importlib_metadata  # noqa: F401 - else a test that imports it first would take it along when it ends
 import pytest
 
 # Before any test: what is first imported while a test runs is forgotten after it, and would then exist twice.

@@ -1,7 +1,8 @@
 """Show the whole of it on the real application: `python examples/admin/demo.py`.
 
 Starts the server on a free port of this machine with an empty database, talks to it over HTTP, and stops it. The
-application, the three business modules and httpx must be installed.
+application, the three business modules and httpx must be installed. With fastsoy-events-otel and opentelemetry-sdk it
+shows a trace as well.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from trace_tree import failed_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +31,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 FULL_DEPARTMENT = 2
 ACTOR = {"X-Actor-Id": "7"}
+TRACES = "traces.jsonl"
 
 
 class DemoError(Exception):
@@ -41,10 +45,12 @@ class Server:
     Args:
         client: talks to it.
         log: the file that its output goes to.
+        traces: the file that its spans go to, if it is traced.
     """
 
     client: httpx.Client
     log: Path
+    traces: Path
 
     def get(self, path: str) -> Any:
         """Read something.
@@ -121,7 +127,7 @@ def running_server(folder: Path, log: Path) -> Iterator[Server]:
     """Start the application, wait until it answers, and stop it in any case.
 
     Args:
-        folder: where its database goes.
+        folder: where its database goes, and its spans.
         log: where its output goes.
 
     Returns:
@@ -135,7 +141,7 @@ def running_server(folder: Path, log: Path) -> Iterator[Server]:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment(folder))  # noqa: S603
     try:
         with httpx.Client(base_url=wait_until_ready(process, log), trust_env=False, timeout=30) as client:
-            yield Server(client, log)
+            yield Server(client, log, folder / TRACES)
     finally:
         stop(process)
 
@@ -144,15 +150,31 @@ def environment(folder: Path) -> dict[str, str]:
     """Return the environment variables of the application.
 
     Args:
-        folder: where its database goes.
+        folder: where its database goes, and its spans.
     """
+    can_trace = is_installed("fastsoy-events-otel") and is_installed("opentelemetry-sdk")
     return {
         **os.environ,
+        "ADMIN_TRACES": str(folder / TRACES) if can_trace else "",
+        "OTEL_SDK_DISABLED": "false",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(FOLDER), os.environ.get("PYTHONPATH")])),
         "PYTHONUNBUFFERED": "1",
         "ADMIN_DATABASE": str(folder / "demo.sqlite3"),
         "ADMIN_FULL_DEPARTMENTS": str(FULL_DEPARTMENT),
     }
+
+
+def is_installed(distribution: str) -> bool:
+    """Tell whether a distribution is installed.
+
+    Args:
+        distribution: its name.
+    """
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
@@ -217,6 +239,7 @@ def show(server: Server) -> None:
     show_work(server)
     show_failure(server)
     show_results(server)
+    show_trace(server)
 
 
 def show_handlers() -> None:
@@ -278,6 +301,22 @@ def show_results(server: Server) -> None:
     for entry in server.get("/audit/entries"):
         payload = ", ".join(f"{key}={value}" for key, value in entry["payload"].items())
         print(f"  {entry['id']}  {entry['event']:<24}  {payload}")
+
+
+def show_trace(server: Server) -> None:
+    """Print the spans of the request whose handler failed, each below the one that it is part of.
+
+    Args:
+        server: the running application.
+    """
+    heading("That request with the failure, as a trace")
+    if not server.traces.exists():
+        print("Not shown: fastsoy-events-otel or opentelemetry-sdk is not installed.")
+        return
+    lines = failed_trace(server.traces)
+    if not lines:
+        raise DemoError("no span is marked as failed")
+    print(*lines, sep="\n")
 
 
 def heading(text: str) -> None:

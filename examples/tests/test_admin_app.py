@@ -151,4 +151,4 @@ async def test_a_disabled_module_is_not_there(
         await post(client, "/hr/employees", full_name="Ada Brook", department_id=department["id"])
         assert len((await client.get("/audit/entries")).json()) == 1
     status = {plugin.name: plugin.status for plugin in plugins() if plugin.distribution.startswith("fastsoy-")}
-    assert status == {"audit": "loaded", "hr": "loaded", "notify": "disabled"}
+    assert status == {"audit": "loaded", "hr": "loaded", "notify": "disabled", "otel": "blocked"}

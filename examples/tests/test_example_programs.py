@@ -40,7 +40,7 @@ def test_the_demonstration_shows_everything_and_cleans_up(tmp_path: Path) -> Non
     assert result.returncode == 0, result.stderr
     assert not result.stderr
     for pattern in (
-        r"fastsoy-events: 3 plugins, 4 handlers, fingerprint [0-9a-f]+\n",
+        r"fastsoy-events: 4 plugins, 4 handlers, fingerprint [0-9a-f]+\n",
         r"\n1 +employee\.created +admin\.handlers\.reserve_desk ",
         r"\n2 +employee\.created +fastsoy_audit\.handlers\.record_created +audit +fastsoy-audit 0\.1\.0 +async ",
         r"\n3 +employee\.created +fastsoy_notify\.handlers\.send_welcome ",

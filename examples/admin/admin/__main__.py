@@ -10,6 +10,7 @@ import uvicorn
 
 from admin.app import app
 from admin.settings import Settings, SettingsError
+from admin.tracing import write_spans
 
 logger = logging.getLogger("admin")
 
@@ -21,7 +22,9 @@ def main() -> None:
     port: int = parser.parse_args().port
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        Settings.from_environment().check_database()
+        settings = Settings.from_environment()
+        settings.check_database()
+        write_spans(settings)
         opened = socket.create_server(("127.0.0.1", port))
     except SettingsError as error:
         parser.error(str(error))

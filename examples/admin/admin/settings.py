@@ -22,17 +22,19 @@ class Settings:
     Args:
         database: the SQLite file.
         full_departments: the numbers of the departments that have no free desk.
+        traces: the file that spans are written to; None for nowhere.
     """
 
     database: Path
     full_departments: frozenset[int]
+    traces: Path | None = None
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read `ADMIN_DATABASE` (a path) and `ADMIN_FULL_DEPARTMENTS` (numbers with commas between them).
+        """Read `ADMIN_DATABASE`, `ADMIN_FULL_DEPARTMENTS` (numbers with commas between them) and `ADMIN_TRACES`.
 
         Returns:
-            The settings; without the variables `admin.sqlite3` in the working folder, and no full department.
+            The settings; without the variables `admin.sqlite3` in the working folder, no full department, no traces.
 
         Raises:
             SettingsError: a department is no number.
@@ -40,6 +42,7 @@ class Settings:
         return cls(
             database=Path(os.environ.get("ADMIN_DATABASE") or "admin.sqlite3").resolve(),
             full_departments=_numbers("ADMIN_FULL_DEPARTMENTS"),
+            traces=Path(traces).resolve() if (traces := os.environ.get("ADMIN_TRACES")) else None,
         )
 
     def check_database(self) -> None:

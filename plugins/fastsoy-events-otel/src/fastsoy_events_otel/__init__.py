@@ -1,0 +1,1 @@
+"""OpenTelemetry for fastsoy-events: a span for each emit and each handler, and metrics."""
