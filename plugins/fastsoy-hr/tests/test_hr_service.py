@@ -10,6 +10,8 @@ from fastsoy_hr import service
 from fastsoy_hr.errors import NotFoundError, StateConflictError
 from fastsoy_hr.models import TRANSITIONS, Employee, EmployeeState, StateChange
 
+from fastsoy_events.contrib.tortoise import atomic
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -59,6 +61,21 @@ async def test_changing_the_state_emits_after_the_commit(empty_bus: EventBus, da
     ]
     [step] = await service.state_history(employee.id)
     assert (step.from_state, step.to_state, step.actor_id) == (EmployeeState.ONBOARDING, EmployeeState.ACTIVE, 8)
+
+
+async def test_inside_a_transaction_of_the_callers_its_end_decides(empty_bus: EventBus, database: Path) -> None:
+    seen: list[object] = []
+    empty_bus.on("employee.created")(lambda **_: seen.append(committed(database, "SELECT state FROM hr_employee")))
+    with pytest.raises(LookupError):
+        async with atomic():
+            await hire()
+            raise LookupError
+    assert not seen
+    assert not await Employee.exists()
+    async with atomic():
+        await hire()
+        assert not seen
+    assert seen == [[("onboarding",)]]
 
 
 async def test_the_payload_holds_plain_values(empty_bus: EventBus) -> None:

@@ -1,12 +1,12 @@
 """Everything that can be done with employees; the routes only translate it to HTTP.
 
-Call these functions outside of a transaction: each has its own, and its event goes out once that has committed.
+Each function that changes something has a transaction of its own, and its event goes out once that has committed;
+inside an `atomic()` of the caller's, once the caller's has.
 """
 
 from __future__ import annotations
 
-from tortoise.transactions import in_transaction
-
+from fastsoy_events.contrib.tortoise import atomic
 from fastsoy_hr.errors import NotFoundError, StateConflictError
 from fastsoy_hr.events import employee_created, employee_status_changed
 from fastsoy_hr.models import TRANSITIONS, Department, Employee, EmployeeState, StateChange
@@ -40,11 +40,11 @@ async def create_employee(*, full_name: str, department_id: int, created_by: int
     Raises:
         NotFoundError: there is no such department.
     """
-    async with in_transaction():
+    async with atomic():
         if not await Department.filter(id=department_id).exists():
             raise NotFoundError(f"There is no department {department_id}.")
         employee = await Employee.create(full_name=full_name, department_id=department_id)
-    await employee_created.emit(employee_id=employee.id, department_id=department_id, created_by=created_by)
+        await employee_created.emit(employee_id=employee.id, department_id=department_id, created_by=created_by)
     return employee
 
 
@@ -66,16 +66,13 @@ async def change_state(employee_id: int, to_state: EmployeeState, *, actor_id: i
     employee = await find_employee(employee_id)
     from_state = employee.state
     _check_transition(from_state, to_state)
-    async with in_transaction():
+    async with atomic():
         await _replace_state(employee_id, from_state, to_state)
         await StateChange.create(employee_id=employee_id, from_state=from_state, to_state=to_state, actor_id=actor_id)
+        await employee_status_changed.emit(
+            employee_id=employee_id, from_state=from_state.value, to_state=to_state.value, actor_id=actor_id
+        )
     employee.state = to_state
-    await employee_status_changed.emit(
-        employee_id=employee_id,
-        from_state=from_state.value,
-        to_state=to_state.value,
-        actor_id=actor_id,
-    )
     return employee
 
 
