@@ -66,10 +66,14 @@ async def test_changing_the_state_emits_after_the_commit(empty_bus: EventBus, da
 async def test_inside_a_transaction_of_the_callers_its_end_decides(empty_bus: EventBus, database: Path) -> None:
     seen: list[object] = []
     empty_bus.on("employee.created")(lambda **_: seen.append(committed(database, "SELECT state FROM hr_employee")))
-    with pytest.raises(LookupError):
+
+    async def hire_and_fail() -> None:
         async with atomic():
             await hire()
             raise LookupError
+
+    with pytest.raises(LookupError):
+        await hire_and_fail()
     assert not seen
     assert not await Employee.exists()
     async with atomic():
