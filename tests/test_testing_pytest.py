@@ -589,7 +589,7 @@ def test_a_plugin_is_made_and_loaded_and_gone(project: Project) -> None:
         def test_gone():
             assert handlers() == ()
             assert not [name for name in sys.modules if name.startswith("acme")]
-            assert not [folder for folder in sys.path if "fastsoy-events-" in folder]
+            assert not [folder for folder in sys.path if "fastsoy-events-test-" in folder]
             with pytest.raises(PackageNotFoundError):
                 version("acme-mail")
 

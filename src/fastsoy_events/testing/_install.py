@@ -187,7 +187,7 @@ def temporary_plugins() -> AbstractContextManager[InstallPlugin]:
 
 @contextmanager
 def _temporary_folder() -> Generator[InstallPlugin]:
-    with TemporaryDirectory(prefix="fastsoy-events-") as name:
+    with TemporaryDirectory(prefix="fastsoy-events-test-") as name:
         folder = Path(name).resolve()
         installer = InstallPlugin(default_bus, folder)
         sys.path.insert(0, str(folder))
