@@ -16,6 +16,7 @@ from fastsoy_events.cli._lock import compare_locks, lock_plugins
 from fastsoy_events.cli._new import make_package
 from fastsoy_events.cli._output import Stop, is_plain, open_console, stop_unwritable, write
 from fastsoy_events.cli._plugins import list_plugins
+from fastsoy_events.cli._preview import preview_wheels
 from fastsoy_events.cli._why import explain_order
 from fastsoy_events.errors import LockError
 
@@ -39,6 +40,7 @@ def run() -> None:
     app.command("why")(explain_order)
     app.command("lock")(lock_plugins)
     app.command("compare")(compare_locks)
+    app.command("preview")(preview_wheels)
     app.command("new")(make_package)
     try:
         typer.main.get_command(app).main(sys.argv[1:], prog_name="fastsoy-events")
