@@ -687,6 +687,17 @@ def test_a_broken_wheel_is_a_problem() -> None:
     assert module.problem.isprintable()
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_zipfile_would_unpack_at_once_is_not_read(compression: int) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", compression) as archive:
+        archive.writestr("acme/__init__.py", b" " * (LARGEST_SOURCE * 20))
+    with zipfile.ZipFile(data) as archive:
+        (tree,) = survey([CANDIDATE], sources=FileSources(Archive(archive, "acme.whl"))).trees
+    (module,) = tree.modules
+    assert "only stored and deflated are read" in module.problem
+
+
 def test_a_wheel_lies_upon_what_is_installed(site: Site) -> None:
     site.install("acme", {"main": "acme.plugin"}, {"acme.__init__": "", "acme.plugin": "", "acme.removed": ""})
     site.install("space", {"space": "space.one"}, {"space.one": ""})

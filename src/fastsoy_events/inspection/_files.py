@@ -6,6 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from stat import S_ISREG
 from typing import TYPE_CHECKING
+from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 from fastsoy_events.inspection._parse import UnreadableSourceError, shortened
 
@@ -114,7 +115,11 @@ class Archive(Files):
     def read(self, name: str, limit: int) -> bytes:
         """Return at most so many bytes of a file; what it would come to beyond them is not unpacked."""
         try:
-            with self._archive.open(self._below + name) as file:
+            member = self._archive.getinfo(self._below + name)
+            if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+                # zipfile unpacks the others at once, however large they are; Python imports nothing from them either
+                raise NotImplementedError("of its kinds of compression, only stored and deflated are read")  # noqa: TRY301 - as zipfile does
+            with self._archive.open(member) as file:
                 return file.read(limit)
         except Exception as error:  # broken archives make zipfile and its codecs raise all kinds
             raise UnreadableSourceError(shortened(f"it cannot be read: {error}")) from error
