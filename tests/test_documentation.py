@@ -6,6 +6,7 @@ What a fenced block is decides what happens to it, page by page and from top to 
   shows what the `python` block before it printed or logged;
 - any block with another title is a file of that name in the page's project folder;
 - `console` runs each `$` line in that folder, in a fresh environment, and compares what the page shows below it;
+- `mermaid` is exactly what the last of these printed;
 - `sh`, `toml` and `text` are there to be read.
 
 `<!-- not run: reason -->` before a block leaves it out; `<!-- run in the checkout -->` runs it at the top of this
@@ -26,6 +27,7 @@ import venv
 from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import distribution
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import fastsoy_events
+import fastsoy_events.testing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,13 +44,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-README, API, COMMAND_LINE, SETTINGS = (
-    ROOT / name for name in ("README.md", "docs/reference/api.md", "docs/reference/command-line.md",
-                             "docs/reference/settings.md")
-)  # fmt: skip
+README = ROOT / "README.md"
+API, COMMAND_LINE, INSPECTION, CHECK, SETTINGS = (
+    ROOT / "docs" / "reference" / f"{name}.md" for name in ("api", "command-line", "inspection", "check", "settings")
+)
 
-LANGUAGES = {"python", "pycon", "console", "sh", "toml", "text"}
+LANGUAGES = {"python", "pycon", "console", "mermaid", "sh", "toml", "text"}
 SHOWN = {"output", "log"}
+VARIABLES = {f"FASTSOY_EVENTS_{name}" for name in ("ALLOWED", "DISABLED", "LOCK", "VALIDATE")}
 IN_CHECKOUT = "run in the checkout"
 MOST_NOT_RUN = 3
 BLOCK = re.compile(
@@ -101,7 +105,7 @@ each_page_with_commands = pytest.mark.parametrize(
 @pytest.fixture(autouse=True)
 def plain_surroundings(default_bus: EventBus, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep settings of the caller away from the examples, and what the examples add to the bus from other tests."""
-    for name in ("FASTSOY_EVENTS_ALLOWED", "FASTSOY_EVENTS_DISABLED", "PYTHONPATH", "COLUMNS", "FORCE_COLOR"):
+    for name in (*VARIABLES, "PYTHONPATH", "PYTEST_ADDOPTS", "COLUMNS", "FORCE_COLOR", "GITHUB_WORKSPACE"):
         monkeypatch.delenv(name, raising=False)
     logger = logging.getLogger("fastsoy_events")
     monkeypatch.setattr(logger, "handlers", list(logger.handlers))
@@ -115,11 +119,13 @@ def test_every_block_says_what_it_is(page: Path) -> None:
     found = list(blocks(page))
     text = page.read_text(encoding="utf-8")
     assert text.count("```") == 2 * len(found), "a fence is not closed, or its first line is not understood"
-    assert text.count("<!--") == sum(bool(block.mark) for block in found), "a comment stands before no block"
-    for block in found:
+    assert "<!--" not in BLOCK.sub("", text), "a comment stands before no block"
+    for before, block in pairwise([None, *found]):
+        assert block is not None
         assert block.language in LANGUAGES, block.place
         assert block.mark in {"", IN_CHECKOUT} or re.fullmatch(r"not run: \w.{9,}", block.mark), block.place
         assert block.title not in SHOWN or block.language == "text", block.place
+        assert block.language != "mermaid" or (before and before.language == "console" and before.runs), block.place
 
 
 def test_few_blocks_are_not_run() -> None:
@@ -254,9 +260,12 @@ def needs(requirements: list[str], extras: set[str]) -> Iterator[str]:
 
 @each_page_with_commands
 def test_commands_show_what_the_page_shows(page: Path, project: Project) -> None:
+    shown = ""
     for block in blocks(page):
         if block.is_file:
             project.write(block.title, block.text)
+        elif block.language == "mermaid":
+            assert block.text == without_remarks(shown), f"{block.place} is not what the command above it prints"
         elif block.language == "console" and block.runs:
             for command, expected in commands(block):
                 if block.mark == IN_CHECKOUT:
@@ -273,6 +282,11 @@ def commands(block: Block) -> Iterator[tuple[str, str]]:
     for part in parts:
         command, _, expected = part.partition("\n")
         yield command, expected
+
+
+def without_remarks(shown: str) -> str:
+    """Leave out what the program writes to standard error."""
+    return "".join(line for line in shown.splitlines(keepends=True) if not line.startswith(("note: ", "warning: ")))
 
 
 def assert_shows(expected: str, shown: str, place: str) -> None:
@@ -299,20 +313,37 @@ def first_column(page: Path) -> list[str]:
 
 def test_the_reference_has_every_public_name_once() -> None:
     names = Counter(first_column(API))
-    assert {name: names[name] for name in fastsoy_events.__all__} == dict.fromkeys(fastsoy_events.__all__, 1)
+    public = {*fastsoy_events.__all__, *fastsoy_events.testing.__all__}
+    assert {name: names[name] for name in public} == dict.fromkeys(public, 1)
+
+
+def help_of(command: str) -> str:
+    return run(f"COLUMNS=200 fastsoy-events {command} --help", ROOT, Path(sys.executable).parent)
+
+
+def commands_of_the_program() -> list[str]:
+    _, _, listed = help_of("").partition("Commands:\n")
+    return re.findall(r"^  ([a-z]+)  ", listed, flags=re.MULTILINE)
+
+
+def test_the_reference_has_every_command() -> None:
+    page = COMMAND_LINE.read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `fastsoy-events ([a-z]+)", page, flags=re.MULTILINE)
+    assert set(documented) == set(commands_of_the_program())
 
 
 def test_the_reference_has_every_option_of_the_command_line() -> None:
-    documented = {name for name in first_column(COMMAND_LINE) if name.startswith("--")}
-    programs = Path(sys.executable).parent
-    helps = (run(f"COLUMNS=200 fastsoy-events {each} --help", ROOT, programs) for each in ("", "list", "plugins"))
-    assert documented == {option for text in helps for option in re.findall(r"--[a-z]+", text)} - {"--help"}
+    pages = (COMMAND_LINE, INSPECTION, CHECK)
+    documented = {name for page in pages for name in first_column(page) if name.startswith("--")}
+    helps = [help_of(each) for each in ("", *commands_of_the_program())]
+    options = {option for text in helps for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", text)}
+    assert documented == options - {"--help"}
 
 
 def test_the_reference_has_every_environment_variable() -> None:
     sources = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py"))
     documented = {name for name in first_column(SETTINGS) if name.startswith("FASTSOY_EVENTS_")}
-    assert documented == set(re.findall(r"FASTSOY_EVENTS_[A-Z]+", sources))
+    assert documented == VARIABLES == set(re.findall(r"FASTSOY_EVENTS_[A-Z]+", sources))
 
 
 # Links
