@@ -415,9 +415,12 @@ _EMITS = "the event that functions with these globals emit"  # no name that a mo
 
 def _is_emit(frame: FrameType) -> bool:
     """Tell whether a frame is an emit's; one that an event object makes by name counts once, as the object's."""
+    return _is_emit_in(frame, frame.f_back)
+
+
+def _is_emit_in(frame: FrameType, outer: FrameType | None) -> bool:
     if _EMITS in frame.f_globals:
         return True
-    outer = frame.f_back
     return frame.f_code is Dispatcher.emit.__code__ and not (outer is not None and _EMITS in outer.f_globals)
 
 
@@ -439,7 +442,8 @@ def _cycle_on_stack(outwards: list[FrameType], error: RecursionError) -> tuple[s
         if id(traceback.tb_frame) not in seen:
             frames.append(traceback.tb_frame)
         traceback = traceback.tb_next
-    emits = [place for place, frame in enumerate(frames) if _is_emit(frame)]
+    # Of frames that have ended, none tells the one around it any more: here, that is the one before it.
+    emits = [place for place, frame in enumerate(frames) if _is_emit_in(frame, frames[place - 1] if place else None)]
     below = len(frames) - emits[-1]
     if emits[-1] - emits[0] < below or len(frames) * 2 < sys.getrecursionlimit():
         return ()
