@@ -9,6 +9,7 @@ import pytest
 from fastsoy_hr import service
 from fastsoy_hr.errors import NotFoundError, StateConflictError
 from fastsoy_hr.models import TRANSITIONS, Employee, EmployeeState, StateChange
+from tortoise.transactions import in_transaction
 
 from fastsoy_events.contrib.tortoise import atomic
 
@@ -80,6 +81,32 @@ async def test_inside_a_transaction_of_the_callers_its_end_decides(empty_bus: Ev
         await hire()
         assert not seen
     assert seen == [[("onboarding",)]]
+
+
+async def test_of_several_calls_in_one_transaction_each_may_fail_alone(empty_bus: EventBus, database: Path) -> None:
+    seen: list[object] = []
+
+    @empty_bus.on("employee.created")
+    @empty_bus.on("employee.status_changed")
+    async def look(**payload: object) -> None:
+        seen.append((payload.get("to_state", "created"), committed(database, "SELECT state FROM hr_employee")))
+
+    async with atomic():
+        employee = await hire()
+        with pytest.raises(NotFoundError):
+            await service.create_employee(full_name="Ben Castle", department_id=99, created_by=7)
+        await service.change_state(employee.id, EmployeeState.ACTIVE, actor_id=8)
+        with pytest.raises(StateConflictError):
+            await service.change_state(employee.id, EmployeeState.ONBOARDING, actor_id=8)
+        assert committed(database, "SELECT state FROM hr_employee") == []
+    assert seen == [("created", [("active",)]), ("active", [("active",)])]
+
+
+async def test_a_transaction_whose_commit_cannot_be_seen_is_refused(database: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"Write atomic\(\) there, too"):
+        async with in_transaction():
+            await hire()
+    assert committed(database, "SELECT name FROM hr_department") == []
 
 
 async def test_the_payload_holds_plain_values(empty_bus: EventBus) -> None:

@@ -71,12 +71,12 @@ class OpenBlocks(Generic[T]):
 
 
 @contextmanager
-def committing(scope: Scope) -> Generator[None]:
+def committing(scope: Scope, *, is_savepoint: bool) -> Generator[None]:
     """Say which events do not run where a commit is stopped half-way: it may have gone through all the same."""
     try:
         yield
     except BaseException as error:
-        if scope.pending and not isinstance(error, Exception):
+        if scope.pending and not is_savepoint and not isinstance(error, Exception):
             _report.warning(
                 f"A commit was stopped by {type(error).__name__} and may have gone through; these events do not run: "
                 f"{', '.join(scope.pending)}"

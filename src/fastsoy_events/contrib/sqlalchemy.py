@@ -85,12 +85,12 @@ async def _committed(session: AsyncSession, scope: Scope, *, is_savepoint: bool)
     try:
         yield
         await session.run_sync(_refuse_in_error, transaction)
-        with committing(scope):
+        with committing(scope, is_savepoint=is_savepoint):
             await session.run_sync(_commit, transaction)
     except BaseException as error:
-        await session.run_sync(_end, transaction, error)
+        await session.run_sync(_roll_back, transaction, error)
         raise
-    await session.run_sync(_end, transaction, None)
+    transaction.__exit__(None, None, None)  # so that the session may be used for another
 
 
 def _begun(session: Session, is_savepoint: bool) -> SessionTransaction:  # noqa: FBT001 - run_sync passes on no keywords
@@ -112,13 +112,10 @@ def _commit(session: Session, transaction: SessionTransaction) -> None:
         raise
 
 
-def _end(_: Session, transaction: SessionTransaction, error: BaseException | None) -> None:
-    """Roll back what has not been committed, and let the session be used for another transaction."""
+def _roll_back(_: Session, transaction: SessionTransaction, error: BaseException) -> None:
     try:
-        transaction.__exit__(error and type(error), error, error and error.__traceback__)
-    except Exception as failure:
-        if error is None:
-            raise
+        transaction.__exit__(type(error), error, error.__traceback__)
+    except Exception as failure:  # noqa: BLE001 - what went wrong before counts
         error.add_note(f"Besides, it could not be rolled back: {failure!r}")
 
 
@@ -129,8 +126,9 @@ def _refuse_in_error(session: Session, transaction: SessionTransaction) -> None:
             try:
                 connection.exec_driver_sql("SELECT 1")
             except DBAPIError as error:
-                is_in_error = getattr(error.orig, "sqlstate", None) == "25P02"
-                raise (RuntimeError(IN_ERROR) if is_in_error else error) from error
+                if getattr(error.orig, "sqlstate", None) != "25P02":
+                    raise
+                raise RuntimeError(IN_ERROR) from error
 
 
 def _roll_back_on_sqlite(session: Session) -> None:
@@ -142,9 +140,9 @@ def _roll_back_on_sqlite(session: Session) -> None:
 
 def _connections(session: Session) -> set[Connection]:
     transaction = session.get_transaction()
-    if transaction is None:
-        return set()
-    return {entry[0] for entry in transaction._connections.values()}  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - `connections` is as young as 2.1.7
+    # Its public `connections` is as young as SQLAlchemy 2.1.7.
+    entries = transaction._connections.values() if transaction else ()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - as said
+    return {entry[0] for entry in entries}
 
 
 # Savepoints, whoever makes them

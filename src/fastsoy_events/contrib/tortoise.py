@@ -79,21 +79,18 @@ async def _committed(transaction: TransactionContext, scope: Scope) -> AsyncGene
     whose commit fails stays open there, and becomes part of the next one.
     """
     client = await _begun(transaction)
+    is_savepoint = isinstance(transaction, NestedTransactionContext)
     try:
         yield client
         await _refuse_to_commit(client)
-        with committing(scope):
-            await (client.release_savepoint() if _is_savepoint(transaction) else client.commit())
+        with committing(scope, is_savepoint=is_savepoint):
+            await (client.release_savepoint() if is_savepoint else client.commit())
     except BaseException as error:
         await _roll_back(transaction, error)
         raise
-    if not _is_savepoint(transaction):
-        with committing(scope):
+    if not is_savepoint:
+        with committing(scope, is_savepoint=False):
             await transaction.__aexit__(None, None, None)  # it gives the connection back, and no more
-
-
-def _is_savepoint(transaction: TransactionContext) -> bool:
-    return isinstance(transaction, NestedTransactionContext)
 
 
 async def _begun(transaction: TransactionContext) -> TransactionalDBClient:
