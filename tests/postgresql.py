@@ -35,6 +35,7 @@ trap : INT TERM
 echo ready
 cat >/dev/null || :
 "$pg_ctl" stop --silent --mode=immediate --pgdata="$folder/data"
+rm -rf "$folder/data"
 """
 
 

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsoy_events import ContractError, EventBus, Scope, _deferral
-from fastsoy_events._deferral import flush_deferred, is_flushed_by_hand, is_nowhere
+from fastsoy_events import ContractError, EventBus, Scope
+from fastsoy_events._deferral import drop_since, flush_deferred, is_flushed_by_hand, is_nowhere, mark
 from tests.cancelling import Cancelling
 
 if TYPE_CHECKING:
@@ -281,6 +281,37 @@ async def test_each_bus_has_blocks_of_its_own(fresh_bus: EventBus, seen: list[ob
             assert not inner.is_inner
         assert (seen, others) == ([], [1, 3])
     assert (seen, others) == ([2], [1, 3])
+
+
+async def test_a_block_knows_which_ones_it_is_inside(fresh_bus: EventBus) -> None:
+    outer, inner, other = (fresh_bus.deferred(key=each) for each in ("outer", "inner", "other"))
+    async with outer:
+        async with inner:
+            assert inner.is_inside(outer)
+            assert not inner.is_inside(inner)
+            assert not outer.is_inside(inner)
+        async with other:
+            assert other.is_inside(outer)
+            assert not other.is_inside(inner)
+
+
+async def test_what_was_emitted_in_a_savepoint_can_be_dropped_without_the_rest(
+    fresh_bus: EventBus, seen: list[object]
+) -> None:
+    async with fresh_bus.deferred(key="one"), fresh_bus.deferred(), fresh_bus.deferred(key="other"):
+        await made(fresh_bus, "other before")
+        async with fresh_bus.deferred(key="one"):
+            await made(fresh_bus, "before")
+            place = mark()
+            await made(fresh_bus, "after")
+            async with fresh_bus.deferred(key="other"):
+                await made(fresh_bus, "other after")
+                async with fresh_bus.deferred():
+                    await made(fresh_bus, "after, in a block for anything")
+                    drop_since(place, "one")
+                    await made(fresh_bus, "later")
+        assert seen == []
+    assert seen == ["other before", "before", "other after", "later"]
 
 
 # Contexts
@@ -1113,7 +1144,3 @@ def test_trees_that_grow_at_the_same_time_do_as_each_would_alone(trees: list[lis
         model = Model()
         model.do(steps, None)
         assert logs[number] == model.log
-
-
-def test_the_numbers_of_emits_are_one_sequence() -> None:
-    assert _deferral.mark() < _deferral.mark()

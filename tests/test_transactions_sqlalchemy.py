@@ -336,6 +336,19 @@ class TestSQLAlchemy(Transactions):
             assert await ready.names() == set()
             assert seen == []
 
+    @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+    async def test_on_sqlite_a_block_without_savepoints_locks_nothing_before_it_writes(
+        self, session: AsyncSession, seen: list[tuple[str, bool]]
+    ) -> None:
+        async with atomic(session):
+            await count(session)
+            raw = await (await session.connection()).get_raw_connection()
+            driver: Any = raw.driver_connection
+            assert not driver.in_transaction
+            await self.create(Work(session), "ada")
+            assert driver.in_transaction
+        assert seen == [("ada", True)]
+
     # What ends in another way than it seems to
 
     @pytest.mark.parametrize("how", ["commit", "rollback", "close", "reset"])
@@ -417,6 +430,25 @@ class TestSQLAlchemy(Transactions):
                 await catch()
             await self.create(Work(session), "cleo")
         assert seen == [("cleo", True)]
+
+    async def test_the_error_of_the_block_counts_even_if_the_roll_back_fails(
+        self, session: AsyncSession, seen: list[tuple[str, bool]]
+    ) -> None:
+        async def fail() -> None:
+            async with atomic(session):
+                await self.create(Work(session), "ada")
+                raise ZeroDivisionError
+
+        def fail_too(*_: object) -> None:
+            raise LookupError("as a listener of the application's may")
+
+        event.listen(session.sync_session, "after_soft_rollback", fail_too)
+        with pytest.raises(ZeroDivisionError) as raised:
+            await fail()
+        assert raised.value.__notes__ == [
+            'Besides, it could not be rolled back: LookupError("as a listener of the application\'s may")'
+        ]
+        assert seen == []
 
     @pytest.mark.parametrize("store", ["postgresql"], indirect=True)
     async def test_the_error_of_the_block_counts_even_if_the_connection_is_lost(
