@@ -10,7 +10,7 @@ import typer
 
 from fastsoy_events import events, handlers
 from fastsoy_events.cli._host import load, stop_if_any_failed
-from fastsoy_events.cli._options import Allow, App, Disable, Folders, Order, Traceback, options
+from fastsoy_events.cli._options import takes_options
 from fastsoy_events.cli._output import Stop, open_console, write
 from fastsoy_events.cli._pages import Page
 from fastsoy_events.cli._sources import say_what_is_dynamic, who_publishes
@@ -21,6 +21,7 @@ from fastsoy_events.inspection._markdown import as_markdown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fastsoy_events.cli._host import Options
     from fastsoy_events.inspection._catalog import CatalogEvent
 
 
@@ -51,19 +52,15 @@ _Check: TypeAlias = Annotated[
 ]
 
 
+@takes_options()
 def write_catalog(
+    options: Options,
     *,
     form: _Format = None,
     json: _Json = False,
     title: _Title = "Events",
     output: _Output = None,
     check: _Check = None,
-    app: App = None,
-    allow: Allow = None,
-    disable: Disable = None,
-    path: Folders = None,
-    order: Order = None,
-    traceback: Traceback = False,
 ) -> None:
     """Write the catalogue of events: who publishes each, what it carries, and who handles it in which order."""
     chosen = _chosen(form, json=json)
@@ -71,9 +68,8 @@ def write_catalog(
         raise Stop("--output writes the file and --check compares it: give one of them")
     file = output if check is None else check
     page = None if file is None else Page(file)
-    asked = options(app, allow, disable, path, order, traceback=traceback)
-    report = load(asked)
-    found = who_publishes(asked, report)
+    report = load(options)
+    found = who_publishes(options, report)
     text = _text(catalogued(events(), found.published.known, handlers(), found.trees), chosen, title)
     if page is None:
         write(open_console(), text)

@@ -8,18 +8,16 @@ import re
 import warnings
 from collections import Counter
 from contextlib import contextmanager
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
-from rich.text import Text
 
 from fastsoy_events import EventNameWarning, PluginError, UnknownPluginError
 from fastsoy_events.cli._host import load
-from fastsoy_events.cli._layout import cell, fold
-from fastsoy_events.cli._options import Allow, App, Disable, Folders, Order, Traceback, options
-from fastsoy_events.cli._output import Stop, is_plain, one_line, open_console, render, say, write
+from fastsoy_events.cli._options import takes_options
+from fastsoy_events.cli._output import Stop, counted, is_plain, one_line, open_console, render, say, write, write_json
+from fastsoy_events.cli._remarks import SEVERITIES, finding_block, finding_line, folder_of_places
 from fastsoy_events.inspection._check import check
 from fastsoy_events.inspection._check_loaded import loaded
 from fastsoy_events.inspection._findings import UnknownCodeError, chosen_codes
@@ -28,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from fastsoy_events import Plugin
+    from fastsoy_events.cli._host import Options
     from fastsoy_events.inspection._findings import Finding
 
-_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 _ON_GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 _TOLD_AS_FINDINGS = re.compile(r" is installed twice in .* is stale\.| is named by two entry points, | does not fit ")
 
@@ -49,27 +47,23 @@ _Ignore: TypeAlias = Annotated[
 ]
 
 
+@takes_options()
 def check_plugins(
+    options: Options,
     *,
     json: _Json = False,
     form: _Format = "text",
     strict: _Strict = False,
     select: _Select = None,
     ignore: _Ignore = None,
-    app: App = None,
-    allow: Allow = None,
-    disable: Disable = None,
-    path: Folders = None,
-    order: Order = None,
-    traceback: Traceback = False,
 ) -> None:
     """Look for what is wrong with plugins, handlers, emits and contracts."""
     codes = _chosen(select, ignore)
-    folder = _working_folder()
-    with _without_findings(traceback=traceback):
-        report = load(options(app, allow, disable, path, order, traceback=traceback))
-    folders = None if path is None else [str(Path(folder, each)) for each in path]
-    host = (app or "").partition(":")[0]
+    folder = folder_of_places()
+    with _without_findings(traceback=options.traceback):
+        report = load(options)
+    folders = [str(Path(folder, each)) for each in options.path] or None
+    host = (options.app or "").partition(":")[0]
     found = check(loaded(report, path=folders, app=host, folder=folder), codes)
     _write(found, "json" if json else form, folder)
     _summarise(found, report.plugins)
@@ -90,13 +84,6 @@ def _chosen(select: Sequence[str] | None, ignore: Sequence[str] | None) -> froze
 
 def _split(given: Sequence[str] | None) -> list[str]:
     return [part for text in given or () for part in text.split(",") if part.strip() or "," not in text]
-
-
-def _working_folder() -> str:
-    try:
-        return str(Path.cwd())
-    except OSError:
-        return ""  # nothing lies below it then; loading says so where it needs one
 
 
 @contextmanager
@@ -124,30 +111,14 @@ def _write(found: Sequence[Finding], form: str, folder: str) -> None:
     console = open_console()
     if form == "json":
         rows = [each.as_dict(folder) for each in found]
-        write(console, dumps({"schema": 1, "findings": rows}, indent=2) + "\n")
+        write_json({"schema": 1, "findings": rows})
     elif form == "github":
         workspace = os.environ.get("GITHUB_WORKSPACE") or folder
         write(console, "".join(f"{_annotation(each, workspace)}\n" for each in found))
     elif found and is_plain(console):
-        write(console, "".join(f"{_line(each, folder)}\n" for each in found))
+        write(console, "".join(f"{finding_line(each, folder)}\n" for each in found))
     elif found:
-        render(console, *(part for each in found for part in _block(each, folder, console.width)))
-
-
-def _line(each: Finding, folder: str) -> str:
-    return one_line(f"{each.place(folder)}: {each.severity} {each.code}: {each.message} {each.fix}")
-
-
-def _block(each: Finding, folder: str, width: int) -> list[Text]:
-    head = Text.assemble(
-        cell(each.place(folder), "cyan"), " ", (each.severity, _STYLES[each.severity]), " ", (each.code, "bold")
-    )
-    texts = [cell(each.message), cell(each.fix, "dim")]
-    return [fold(head, width), *(_indented(text, width) for text in texts)]
-
-
-def _indented(text: Text, width: int) -> Text:
-    return Text("\n").join(Text("    ") + line for line in fold(text, max(width - 4, 1)).split("\n"))
+        render(console, *(part for each in found for part in finding_block(each, folder, console.width)))
 
 
 def _annotation(each: Finding, workspace: str) -> str:
@@ -167,8 +138,7 @@ def _summarise(found: Sequence[Finding], plugins: Sequence[Plugin]) -> None:
     if not plugins:
         say("note", "no plugin was found: nothing declares an entry point in the group fastsoy.event_handlers")
         return
-    counts = Counter(each.severity for each in sorted(found, key=lambda each: list(_STYLES).index(each.severity)))
-    told = [f"{count} {severity}{'' if count == 1 else 's'}" for severity, count in counts.items()]
+    counts = Counter(each.severity for each in sorted(found, key=lambda each: list(SEVERITIES).index(each.severity)))
+    told = [counted(count, severity) for severity, count in counts.items()]
     number = len([plugin for plugin in plugins if plugin.status in ("loaded", "failed")])
-    checked = f"{number} plugin{'' if number == 1 else 's'} checked"
-    say("note", f"{checked}: {', '.join(told) or 'nothing found'}")
+    say("note", f"{counted(number, 'plugin')} checked: {', '.join(told) or 'nothing found'}")

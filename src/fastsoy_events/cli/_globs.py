@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastsoy_events import Handler
 
-
-def matches(handler: Handler, event_glob: str | None) -> bool:
-    """Tell whether a handler's event is asked for; all are, where there is no pattern."""
-    return event_glob is None or fnmatchcase(handler.event, event_glob)
+def matches(event: str, event_glob: str | None) -> bool:
+    """Tell whether an event is asked for; all are, where there is no pattern."""
+    return event_glob is None or fnmatchcase(event, event_glob)
 
 
 def no_match(event_glob: str, events: Sequence[str]) -> str:

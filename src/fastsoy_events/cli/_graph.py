@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from fnmatch import fnmatchcase
-from json import dumps
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from fastsoy_events import handlers
-from fastsoy_events.cli._globs import no_match
+from fastsoy_events.cli._globs import matches, no_match
 from fastsoy_events.cli._host import load, stop_if_any_failed
-from fastsoy_events.cli._options import Allow, App, Disable, Folders, Order, Traceback, options
-from fastsoy_events.cli._output import Stop, open_console, say, write
+from fastsoy_events.cli._options import EventGlob, takes_options
+from fastsoy_events.cli._output import Stop, open_console, say, write, write_json
 from fastsoy_events.cli._sources import say_what_is_dynamic, who_publishes
 from fastsoy_events.inspection._draw import as_dot, as_mermaid
 from fastsoy_events.inspection._graph import drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from fastsoy_events.cli._host import Options
     from fastsoy_events.inspection._graph import Graph
 
 _MOST_EDGES = 500
@@ -38,9 +35,6 @@ class GraphFormat(StrEnum):
     DOT = "dot"
 
 
-_EventGlob: TypeAlias = Annotated[
-    str | None, typer.Argument(metavar="EVENT_GLOB", help="Only the events that match, such as 'employee.*'.")
-]
 _Format: TypeAlias = Annotated[
     GraphFormat | None,
     typer.Option("--format", help="Mermaid, or the DOT of Graphviz.", show_default="mermaid"),
@@ -48,30 +42,25 @@ _Format: TypeAlias = Annotated[
 _Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print a JSON object, not a drawing.")]
 
 
+@takes_options()
 def draw_graph(
-    event_glob: _EventGlob = None,
+    options: Options,
+    event_glob: EventGlob = None,
     *,
     form: _Format = None,
     json: _Json = False,
-    app: App = None,
-    allow: Allow = None,
-    disable: Disable = None,
-    path: Folders = None,
-    order: Order = None,
-    traceback: Traceback = False,
 ) -> None:
     """Draw which plugin publishes which event, and which plugins handle it."""
     if json and form is not None:
         raise Stop(f"--json prints no drawing, and --format {form} asks for one: give one of them")
-    asked = options(app, allow, disable, path, order, traceback=traceback)
-    report = load(asked)
-    found = who_publishes(asked, report)
-    graph = drawn(report.plugins, found.published.known, handlers(), _wanted(event_glob))
+    report = load(options)
+    found = who_publishes(options, report)
+    graph = drawn(report.plugins, found.published.known, handlers(), lambda event: matches(event, event_glob))
     if event_glob is not None and not graph.events:
         everything = drawn(report.plugins, found.published.known, handlers())
         raise Stop(no_match(event_glob, everything.events))
     if json:
-        write(open_console(), dumps(graph.as_dict(), indent=2) + "\n")
+        write_json(graph.as_dict())
     else:
         _draw(graph, form or GraphFormat.MERMAID)
     say_what_is_dynamic(found)
@@ -80,17 +69,10 @@ def draw_graph(
     stop_if_any_failed(report)
 
 
-def _wanted(event_glob: str | None) -> Callable[[str], bool] | None:
-    return None if event_glob is None else lambda event: fnmatchcase(event, event_glob)
-
-
 def _draw(graph: Graph, form: GraphFormat) -> None:
     text = as_mermaid(graph) if form is GraphFormat.MERMAID else as_dot(graph)
     write(open_console(), text)
     if not graph.events:
         say("note", "no event is published, and none is handled")
     if form is GraphFormat.MERMAID and (len(graph.edges) > _MOST_EDGES or len(text) > _MOST_CHARACTERS):
-        say(
-            "note",
-            _TOO_LARGE,
-        )
+        say("note", _TOO_LARGE)

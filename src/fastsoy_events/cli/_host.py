@@ -62,8 +62,7 @@ def load(options: Options) -> LoadReport:
     Raises:
         Stop: the application cannot be imported, or lacks the attribute, or a plugin stops the loading.
     """
-    folders = [str(folder if folder.is_absolute() else _working_folder() / folder) for folder in options.path]
-    _set_environment(options)
+    folders = prepare(options)
     working_folder = "" if options.app is None else str(_working_folder())
     sys.path[:0] = [*folders, working_folder] if working_folder else folders
     with redirect_stdout(sys.stderr):
@@ -73,6 +72,20 @@ def load(options: Options) -> LoadReport:
         # Shown anew: the application may have configured logging, which disables or replaces what was there.
         with shown_log(traceback=options.traceback):
             return _load(folders, options)
+
+
+def prepare(options: Options) -> list[str]:
+    """Allow and disable as the options say, and return the folders to look in, as absolute paths.
+
+    Args:
+        options: what to load.
+
+    Raises:
+        Stop: a folder is relative, and the working folder is gone.
+    """
+    folders = [str(folder if folder.is_absolute() else _working_folder() / folder) for folder in options.path]
+    _set_environment(options)
+    return folders
 
 
 def _working_folder() -> Path:

@@ -9,16 +9,13 @@ import typer
 from fastsoy_events import handlers
 from fastsoy_events.cli._globs import matches, no_match
 from fastsoy_events.cli._host import load, stop_if_any_failed
-from fastsoy_events.cli._options import Allow, App, Disable, Folders, Json, Order, Traceback, options
+from fastsoy_events.cli._options import EventGlob, Json, takes_options
 from fastsoy_events.cli._output import Stop, say, write_json
 from fastsoy_events.cli._tables import show_handlers
 
 if TYPE_CHECKING:
     from fastsoy_events.cli._host import Options
 
-_EventGlob: TypeAlias = Annotated[
-    str | None, typer.Argument(metavar="EVENT_GLOB", help="Only the events that match, such as 'employee.*'.")
-]
 _Static: TypeAlias = Annotated[
     bool, typer.Option("--static", help="List what the plugins' sources say, without importing any plugin.")
 ]
@@ -27,29 +24,24 @@ _Diff: TypeAlias = Annotated[
 ]
 
 
+@takes_options()
 def list_handlers(
-    event_glob: _EventGlob = None,
+    options: Options,
+    event_glob: EventGlob = None,
     *,
     json: Json = False,
     static: _Static = False,
     diff: _Diff = False,
-    app: App = None,
-    allow: Allow = None,
-    disable: Disable = None,
-    path: Folders = None,
-    order: Order = None,
-    traceback: Traceback = False,
 ) -> None:
     """List the handlers in the order in which they run."""
-    asked = options(app, allow, disable, path, order, traceback=traceback)
     if diff and not static:
         raise Stop("--diff compares what registers with the sources: write --static --diff")
     if static:
-        _list_static(asked, event_glob, json=json, diff=diff)
+        _list_static(options, event_glob, json=json, diff=diff)
         return
-    report = load(asked)
+    report = load(options)
     listed = sorted(handlers(), key=lambda handler: (handler.event, handler.position))
-    shown = [handler for handler in listed if matches(handler, event_glob)]
+    shown = [handler for handler in listed if matches(handler.event, event_glob)]
     if json:
         write_json([handler.as_dict() for handler in shown])
     elif shown:
@@ -61,7 +53,7 @@ def list_handlers(
     stop_if_any_failed(report)
 
 
-def _list_static(asked: Options, event_glob: str | None, *, json: bool, diff: bool) -> None:
+def _list_static(options: Options, event_glob: str | None, *, json: bool, diff: bool) -> None:
     from fastsoy_events.cli._list_static import list_static, show_difference  # here: only this option parses sources
 
-    (show_difference if diff else list_static)(asked, event_glob, json=json)
+    (show_difference if diff else list_static)(options, event_glob, json=json)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from json import dumps
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -13,7 +12,7 @@ from fastsoy_events import _discover, _order, _select, handlers
 from fastsoy_events.cli import _host
 from fastsoy_events.cli._globs import matches, no_match
 from fastsoy_events.cli._layout import Column, Row, cell, show
-from fastsoy_events.cli._output import Stop, open_console, say, write, write_json
+from fastsoy_events.cli._output import Stop, say, write_json
 from fastsoy_events.cli._tables import show_handlers
 from fastsoy_events.inspection._static import DYNAMIC, Difference, StaticList, difference, static_list
 from fastsoy_events.inspection._trees import survey
@@ -62,22 +61,13 @@ def found_in_sources(options: Options) -> Found:
     """
     if options.app is not None:
         raise Stop("--static lists what plugins' sources say, and the application is none: leave out --app")
-    path = _folders(options)
+    path = tuple(_host.prepare(options)) or None
     discovery = _discover.scan(path)
     candidates = _order.in_plugin_order(discovery.candidates, options.order)
     arguments = _select.Arguments(path=path, order=options.order)
     selection = _select.select(candidates, arguments, os.environ)
     listed = static_list(survey(selection.candidates, path))
     return Found(listed=listed, selection=selection, warnings=discovery.warnings)
-
-
-def _folders(options: Options) -> tuple[str, ...] | None:
-    """Allow and disable as a load would, and return the folders to look in."""
-    _host._set_environment(options)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - as a load does
-    if not options.path:
-        return None
-    working_folder = _host._working_folder  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - likewise
-    return tuple(str(each if each.is_absolute() else working_folder() / each) for each in options.path)
 
 
 def list_static(options: Options, event_glob: str | None, *, json: bool) -> None:
@@ -95,7 +85,7 @@ def list_static(options: Options, event_glob: str | None, *, json: bool) -> None
     found = found_in_sources(options)
     _say_what_load_would(found)
     _say_what_is_left_out(found.listed, event_glob)
-    shown = [each for each in found.listed.handlers if matches(each, event_glob)]
+    shown = [each for each in found.listed.handlers if matches(each.event, event_glob)]
     if json:
         write_json([each.as_dict() for each in shown])
     elif shown:
@@ -120,15 +110,24 @@ def _say_what_load_would(found: Found) -> None:
 def _say_what_is_left_out(listed: StaticList, event_glob: str | None) -> None:
     for unreadable in listed.unreadable:
         say("warning", f"{unreadable.file}: {unreadable.problem}. Whatever it declares or imports is missing here")
-    for name in listed.imports_unknown:
-        say("note", f"{name} imports modules that its source does not name: their handlers may be missing here")
+    say_whose_imports_are_unknown(listed.imports_unknown)
     for module, unreached in _by_module(listed.unreached).items():
         count = len(unreached)
         what = "1 handler does" if count == 1 else f"{count} handlers do"
         say("note", f"{what} not register: no module that a plugin loads imports {module}")
     hidden = [each for each in listed.handlers if each.found.event is None or each.found.is_deferred]
-    if event_glob is not None and hidden and not matches(hidden[0], event_glob):
+    if event_glob is not None and hidden and not matches(hidden[0].event, event_glob):
         say("note", f"{len(hidden)} more may match: their source does not tell the event. '{DYNAMIC}' lists them")
+
+
+def say_whose_imports_are_unknown(modules: Iterable[str]) -> None:
+    """Say which modules import what no source names.
+
+    Args:
+        modules: their names.
+    """
+    for name in modules:
+        say("note", f"{name} imports modules that its source does not name: their handlers may be missing here")
 
 
 def _by_module(found: Iterable[SourceHandler]) -> dict[str, list[SourceHandler]]:
@@ -153,11 +152,11 @@ def show_difference(options: Options, event_glob: str | None, *, json: bool) -> 
     report = _host.load(options)
     differing = difference(found.listed, handlers())
     shown = Difference(
-        only_static=tuple(each for each in differing.only_static if matches(each, event_glob)),
-        only_registered=tuple(each for each in differing.only_registered if matches(each, event_glob)),
+        only_static=tuple(each for each in differing.only_static if matches(each.event, event_glob)),
+        only_registered=tuple(each for each in differing.only_registered if matches(each.event, event_glob)),
     )
     if json:
-        write(open_console(), dumps(_as_dict(shown), indent=2) + "\n")
+        write_json(_as_dict(shown))
     elif shown:
         show(_COLUMNS, _rows(shown))
     if shown:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
-from rich.text import Text
 
 from fastsoy_events import bus, events
 from fastsoy_events._compare import difference
@@ -16,10 +14,10 @@ from fastsoy_events._lock import SCHEMA, as_text, lock_of, read
 from fastsoy_events._review import without
 from fastsoy_events._select import Arguments, statuses
 from fastsoy_events.cli._host import load
-from fastsoy_events.cli._layout import fold
-from fastsoy_events.cli._options import Allow, App, Disable, Folders, Order, Traceback, options
-from fastsoy_events.cli._output import Stop, is_plain, open_console, render, say, write
+from fastsoy_events.cli._options import takes_options
+from fastsoy_events.cli._output import Stop, counted, is_plain, open_console, render, say, write, write_json
 from fastsoy_events.cli._pages import Page
+from fastsoy_events.cli._remarks import difference_block
 from fastsoy_events.errors import LockError
 
 if TYPE_CHECKING:
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from fastsoy_events import LoadReport
     from fastsoy_events._compare import Difference
     from fastsoy_events._lock import Lock, LockedPlugin
+    from fastsoy_events.cli._host import Options
 
 _FILE = Path("events.lock.json")
 
@@ -47,18 +46,14 @@ _Before: TypeAlias = Annotated[Path, typer.Argument(metavar="A", help="The lock 
 _Now: TypeAlias = Annotated[Path, typer.Argument(metavar="B", help="The lock file of the other.")]
 
 
+@takes_options()
 def lock_plugins(
+    options: Options,
     file: _File = None,
     *,
     check: _Check = False,
     output: _Output = None,
     json: _Json = False,
-    app: App = None,
-    allow: Allow = None,
-    disable: Disable = None,
-    path: Folders = None,
-    order: Order = None,
-    traceback: Traceback = False,
 ) -> None:
     """Write a lock file of the plugins, contracts and handlers that are there, or check that it still holds."""
     _refuse_misuse(check=check, file=file, output=output, json=json)
@@ -66,7 +61,7 @@ def lock_plugins(
     page = Page(shown)  # now, since the application may change the working folder while it is imported
     before = _read(shown) if check else None
     bus._obeys_locks = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - it is about what a lock does not have
-    report = load(options(app, allow, disable, path, order, traceback=traceback))
+    report = load(options)
     found = lock_of(report, events())
     if before is None:
         _stop_if_any_failed(report)
@@ -126,27 +121,14 @@ def _without_what_is_left_out(before: Lock, report: LoadReport) -> Lock:
 def _contents(lock: Lock) -> str:
     handlers = sum(len(event.handlers) for event in lock.events.values())
     counts = (len(lock.plugins), "plugin"), (len(lock.events), "event"), (handlers, "handler")
-    return ", ".join(f"{count} {noun}" if count == 1 else f"{count} {noun}s" for count, noun in counts)
+    return ", ".join(counted(count, noun) for count, noun in counts)
 
 
 def _show(differences: Sequence[Difference], *, json: bool) -> None:
     console = open_console()
     if json:
-        write(console, _as_json(differences))
+        write_json({"schema": SCHEMA, "differences": [each.as_dict() for each in differences]})
     elif is_plain(console):
         write(console, "".join(f"{each}\n" for each in differences))
     else:
-        render(console, *(_on_terminal(each, console.width) for each in differences))
-
-
-def _as_json(differences: Sequence[Difference]) -> str:
-    document = {"schema": SCHEMA, "differences": [each.as_dict() for each in differences]}
-    return json.dumps(document, indent=2) + "\n"
-
-
-def _on_terminal(each: Difference, width: int) -> Text:
-    line = Text(str(each))
-    line.highlight_words(filter(None, [each.event]), "bold cyan")
-    line.highlight_words(filter(None, [each.handler]), "bold")
-    first, *others = fold(line, max(width - 2, 1)).split("\n")
-    return Text("\n  ").join([first, *others])
+        render(console, *(difference_block(each, console.width) for each in differences))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from fastsoy_events.cli._output import Stop, open_console, say, write
+from fastsoy_events.cli._output import Stop, open_console, say, write, write_json
 from fastsoy_events.inspection._scaffold import ScaffoldError, create, named
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def make_package(
         raise Stop(str(error)) from error
     folder = into / project.name
     if json:
-        write(open_console(), dumps(_as_dict(project, folder, made), indent=2) + "\n")
+        write_json(_as_dict(project, folder, made))
     else:
         write(open_console(), "".join(f"{file}\n" for file in made))
     enter = f"cd {shlex.quote(str(folder))}"

@@ -16,7 +16,7 @@ from rich.text import Text
 from fastsoy_events.errors import EventNameWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from rich.console import RenderableType
 
@@ -136,13 +136,23 @@ def render(console: Console, *parts: RenderableType) -> None:
         write(console, capture.get())
 
 
-def write_json(rows: Sequence[object]) -> None:
-    """Write rows to stdout as one JSON array.
+def write_json(document: Sequence[object] | Mapping[str, object]) -> None:
+    """Write one JSON array or object to stdout.
 
     Args:
-        rows: the rows, in order.
+        document: the rows, in order; or the object.
     """
-    write(open_console(), json.dumps(rows, indent=2) + "\n")
+    write(open_console(), json.dumps(document, indent=2) + "\n")
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things in words, such as `1 plugin` or `2 plugins`.
+
+    Args:
+        count: how many.
+        noun: the singular; an `s` makes the plural.
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def say(kind: str, text: str, *, details: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from fastsoy_events.cli._host import load, stop_if_any_failed
-from fastsoy_events.cli._options import Allow, App, Disable, Folders, Json, Order, Traceback, options
+from fastsoy_events.cli._options import Json, takes_options
 from fastsoy_events.cli._output import Stop, say, write_json
 from fastsoy_events.cli._tables import duration, show_plugins
 from fastsoy_events.inspection._timing import timed_imports
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastsoy_events import Plugin
+    from fastsoy_events.cli._host import Options
     from fastsoy_events.inspection._timing import ImportTimes
 
 _SLOWEST = 5
@@ -37,22 +38,18 @@ _MaxImportMs: TypeAlias = Annotated[
 ]
 
 
+@takes_options()
 def list_plugins(
+    options: Options,
     *,
     json: Json = False,
     timing: _Timing = False,
     max_import_ms: _MaxImportMs = None,
-    app: App = None,
-    allow: Allow = None,
-    disable: Disable = None,
-    path: Folders = None,
-    order: Order = None,
-    traceback: Traceback = False,
 ) -> None:
     """List the plugins and what became of each."""
     wants_times = timing or max_import_ms is not None
     with timed_imports() if wants_times else nullcontext() as times:
-        report = load(options(app, allow, disable, path, order, traceback=traceback))
+        report = load(options)
     if json:
         write_json([_as_dict(plugin, times) for plugin in report.plugins])
     elif report.plugins:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json as encoder
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
-from rich.text import Text
 
 from fastsoy_events._select import Arguments
-from fastsoy_events.cli._check import (
-    _block,  # pyright: ignore[reportPrivateUsage] - findings look as those of check do
-    _line,  # pyright: ignore[reportPrivateUsage] - likewise
-    _working_folder,  # pyright: ignore[reportPrivateUsage] - likewise
-)
-from fastsoy_events.cli._layout import cell, fold
-from fastsoy_events.cli._list_static import _folders  # pyright: ignore[reportPrivateUsage] - the same options
-from fastsoy_events.cli._lock import _on_terminal  # pyright: ignore[reportPrivateUsage] - as lock shows differences
-from fastsoy_events.cli._options import Allow, Disable, Folders, Order, options
-from fastsoy_events.cli._output import Stop, is_plain, one_line, open_console, render, say, write
+from fastsoy_events.cli._host import prepare
+from fastsoy_events.cli._layout import cell
+from fastsoy_events.cli._list_static import say_whose_imports_are_unknown
+from fastsoy_events.cli._options import takes_options
+from fastsoy_events.cli._output import Stop, is_plain, one_line, open_console, render, say, write, write_json
 from fastsoy_events.cli._preview_json import as_document
+from fastsoy_events.cli._remarks import difference_block, finding_block, finding_line, folder_of_places, hanging
 from fastsoy_events.inspection._preview import preview
 from fastsoy_events.inspection._wheels import WheelError, opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fastsoy_events.cli._host import Options
     from fastsoy_events.inspection._arrivals import Arrival
     from fastsoy_events.inspection._preview import Preview
 
@@ -46,18 +41,15 @@ _COUNTED = (  # what a summary tells, each with the kinds of differences that it
 )
 
 
+@takes_options("app", "traceback")
 def preview_wheels(
+    options: Options,
     wheels: _Wheels,
     *,
     json: _Json = False,
-    allow: Allow = None,
-    disable: Disable = None,
-    path: Folders = None,
-    order: Order = None,
 ) -> None:
     """Show what installing wheels would add, remove and reorder, without installing or importing them."""
-    asked = options(None, allow, disable, path, order, traceback=False)
-    arguments = Arguments(path=_folders(asked), order=asked.order)
+    arguments = Arguments(path=tuple(prepare(options)) or None, order=options.order)
     try:
         with opened(wheels) as archives:
             found = preview(archives, arguments)
@@ -67,9 +59,9 @@ def preview_wheels(
         raise Stop from error
     _say_what_deserves_a_look(found)
     if json:
-        write(open_console(), encoder.dumps(as_document(found, _working_folder()), indent=2) + "\n")
+        write_json(as_document(found, folder_of_places()))
     else:
-        _show(found, _working_folder())
+        _show(found, folder_of_places())
     say("note", _summary(found))
     if not found.is_good:
         raise Stop(exit_code=1)
@@ -89,9 +81,7 @@ def _say_what_deserves_a_look(found: Preview) -> None:
         if plugin.distribution in distributions and plugin.status in ("disabled", "blocked"):
             say("note", f"{plugin.id} is {plugin.status}, so what it would do does not show here")
     known = set(found.before.listed.imports_unknown)
-    for name in after.listed.imports_unknown:
-        if name not in known:
-            say("note", f"{name} imports modules that its source does not name: their handlers may be missing here")
+    say_whose_imports_are_unknown(name for name in after.listed.imports_unknown if name not in known)
 
 
 # What is written
@@ -103,18 +93,14 @@ def _show(found: Preview, folder: str) -> None:
         lines = [
             *(one_line(_of_wheel(each)) for each in found.arrivals),
             *map(str, found.differences),
-            *(_line(each, folder) for each in found.findings),
+            *(finding_line(each, folder) for each in found.findings),
         ]
         write(console, "".join(f"{line}\n" for line in lines))
         return
     width = console.width
-    wheels = [_hanging(cell(_of_wheel(each), "bold"), width) for each in found.arrivals]
-    findings = [part for each in found.findings for part in _block(each, folder, width)]
-    render(console, *wheels, *(_on_terminal(each, width) for each in found.differences), *findings)
-
-
-def _hanging(line: Text, width: int) -> Text:
-    return Text("\n  ").join(fold(line, max(width - 2, 1)).split("\n"))
+    wheels = [hanging(cell(_of_wheel(each), "bold"), width) for each in found.arrivals]
+    findings = [part for each in found.findings for part in finding_block(each, folder, width)]
+    render(console, *wheels, *(difference_block(each, width) for each in found.differences), *findings)
 
 
 def _of_wheel(arrival: Arrival) -> str:

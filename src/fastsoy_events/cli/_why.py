@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from json import dumps
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -14,14 +13,15 @@ from rich.text import Text
 from fastsoy_events import bus, events, handlers
 from fastsoy_events.cli._host import load, stop_if_any_failed
 from fastsoy_events.cli._layout import cell, fold
-from fastsoy_events.cli._options import Allow, App, Disable, Folders, Order, Traceback, options
-from fastsoy_events.cli._output import Stop, is_plain, open_console, render, say, write
+from fastsoy_events.cli._options import takes_options
+from fastsoy_events.cli._output import Stop, counted, is_plain, open_console, render, say, write, write_json
 from fastsoy_events.cli._sources import surveyed
 from fastsoy_events.inspection._why import explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fastsoy_events.cli._host import Options
     from fastsoy_events.inspection._left_out import LeftOut
     from fastsoy_events.inspection._why import Explanation, Place, SortKey
 
@@ -33,26 +33,22 @@ _Event: TypeAlias = Annotated[str, typer.Argument(metavar="EVENT", help="The nam
 _Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print a JSON object, not text.")]
 
 
+@takes_options()
 def explain_order(
+    options: Options,
     event: _Event,
     *,
     json: _Json = False,
-    app: App = None,
-    allow: Allow = None,
-    disable: Disable = None,
-    path: Folders = None,
-    order: Order = None,
-    traceback: Traceback = False,
 ) -> None:
     """Tell why the handlers of an event run in their order, and what would change it."""
-    report = load(options(app, allow, disable, path, order, traceback=traceback))
+    report = load(options)
     are_all_loaded = all(plugin.status == "loaded" for plugin in report.plugins)
     explanation = explain(bus, event, () if are_all_loaded else surveyed(report).trees)
     names = {handler.event for handler in handlers()} | {contract.name for contract in events()}
     if event not in names and not explanation.left_out:
         raise Stop(_unknown(event, sorted(names)))
     if json:
-        write(open_console(), dumps(explanation.as_dict(), indent=2) + "\n")
+        write_json(explanation.as_dict())
     else:
         _show(explanation)
     if not explanation.places:
@@ -92,8 +88,7 @@ def _folded(mark: str, text: Text, width: int) -> Iterator[Text]:
 
 
 def _lines(explanation: Explanation) -> Iterator[_Line]:
-    count = len(explanation.places)
-    title = f": {count} handler{'' if count == 1 else 's'}, sorted by host, plugin, module, declaration"
+    title = f": {counted(len(explanation.places), 'handler')}, sorted by host, plugin, module, declaration"
     yield "", Text.assemble((cell(explanation.event).plain, "bold cyan"), title)
     if explanation.order:
         yield "", Text.assemble("order: ", cell(", ".join(explanation.order)))
