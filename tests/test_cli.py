@@ -602,7 +602,8 @@ def test_an_extra_that_is_there_but_damaged_is_not_called_missing(tmp_path: Path
 
 
 def test_an_interrupt_ends_the_command_quietly(tmp_path: Path) -> None:
-    write_module(tmp_path, "shop", "import os, signal\nos.kill(os.getpid(), signal.SIGINT)")
+    source = "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nos.kill(os.getpid(), signal.SIGINT)"
+    write_module(tmp_path, "shop", source)
     result = run(tmp_path, "list", "--app", "shop")
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
 
