@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 GROUP = "fastsoy.event_handlers"
 
-_GROUP_IN_UTF8 = GROUP.encode()
-_GROUP_IN_UTF16 = b"\0".join(bytes([byte]) for byte in _GROUP_IN_UTF8)  # as some editors on Windows write files
 _MOST_ENTRY_POINTS = 10_000  # of one distribution
 _DEEPEST_FOLDER = 64
 _LONGEST_LINE = 1000  # characters
@@ -29,6 +27,15 @@ _LARGEST_HEADER = 1 << 16  # bytes of METADATA, where a long description may fol
 _USUAL_HEADER = 1 << 10  # bytes in which nearly every METADATA has said its name and version
 _ODD_FOLDER = re.compile(r"(?P<name>.+)-(?P<version>\d[^-]*)-py\d.*")
 _TARGET = re.compile(r"(?P<module>\w+(?:\.\w+)*)\s*(?::\s*(?P<attribute>\w+(?:\.\w+)*)\s*)?(?:\[.*\]\s*)?")
+
+
+def _in_bytes(group: str) -> tuple[bytes, bytes]:
+    """Return a group's name in UTF-8, and in UTF-16, as some editors on Windows write files."""
+    name = group.encode()
+    return name, b"\0".join(bytes([byte]) for byte in name)
+
+
+_GROUP_IN_BYTES = _in_bytes(GROUP)
 
 
 class Discovery(NamedTuple):
@@ -63,15 +70,17 @@ class _Found(NamedTuple):
     is_whole: bool = True
 
 
-def scan(path: Sequence[str] | None) -> Discovery:
-    """Find the entry points of the group in every distribution on the path.
+def scan(path: Sequence[str] | None, group: str = GROUP) -> Discovery:
+    """Find the entry points of a group in every distribution on the path.
 
     Args:
         path: the folders to look in; None for `sys.path`.
+        group: the name of the group.
     """
     warnings: list[str] = []
     sources = list(installed(path, warnings))
-    with_plugins = {source: contents for source in sources if (contents := _entry_points(source)) is not None}
+    name = _in_bytes(group)
+    with_plugins = {source: contents for source in sources if (contents := _entry_points(source, name)) is not None}
     if not with_plugins:
         return Discovery((), tuple(warnings))
     by_name: dict[str, list[_Found]] = {}
@@ -79,19 +88,20 @@ def scan(path: Sequence[str] | None) -> Discovery:
         by_name.setdefault(found.name, []).append(found)
     candidates: list[Candidate] = []
     for same_name in by_name.values():
-        candidates += _candidates(_the_one_that_counts(same_name, warnings))
+        candidates += _candidates(_the_one_that_counts(same_name, warnings), group)
     return Discovery(tuple(candidates), tuple(warnings))
 
 
-def _entry_points(source: Installed) -> bytes | Exception | None:
+def _entry_points(source: Installed, group_in_bytes: tuple[bytes, bytes] = _GROUP_IN_BYTES) -> bytes | Exception | None:
     """Return the contents of `entry_points.txt` where they may name the group, or why they cannot be read."""
+    in_utf8, in_utf16 = group_in_bytes
     try:
         contents = source.read("entry_points.txt")
     except Exception as error:  # noqa: BLE001 - what cannot be read may be a plugin's: it becomes a failure later
         return error
-    if contents is None or _GROUP_IN_UTF8 in contents:
+    if contents is None or in_utf8 in contents:
         return contents
-    return contents if len(contents) > LARGEST_FILE or _GROUP_IN_UTF16 in contents else None
+    return contents if len(contents) > LARGEST_FILE or in_utf16 in contents else None
 
 
 # Which of several counts
@@ -185,13 +195,13 @@ def _newest(beside: list[_Found]) -> _Found:
 # What one distribution declares
 
 
-def _candidates(found: _Found) -> list[Candidate]:
-    """Read one distribution's entry points of the group; whatever is wrong with it becomes a failed candidate."""
+def _candidates(found: _Found, group: str = GROUP) -> list[Candidate]:
+    """Read one distribution's entry points of a group; whatever is wrong with it becomes a failed candidate."""
     try:
-        lines = _lines_of_group(_text(found.entry_points))
+        lines = _lines_of_group(_text(found.entry_points), group)
         if lines and found.problem is not None:
             raise found.problem  # noqa: TRY301 - it is an error of reading like the others, kept until it matters
-        candidates = _without_rivals(found, [_candidate(found, line) for line in lines])
+        candidates = _without_rivals(found, [_candidate(found, line, group) for line in lines])
     except Exception as error:  # noqa: BLE001 - files may be unreadable in any way
         reason = f"{error}. Install the distribution anew" if isinstance(error, UnreadableError) else repr(error)
         candidates = [_broken(found, f"{found.source.place} cannot be read: {reason}")]
@@ -234,20 +244,20 @@ def _text(contents: bytes | Exception | None) -> str:
     return text
 
 
-def _lines_of_group(text: str) -> list[str]:
-    group = ""
+def _lines_of_group(text: str, group: str) -> list[str]:
+    section = ""
     lines: dict[str, None] = {}
     for line in map(str.strip, text.splitlines()):
         if line.startswith("[") and line.endswith("]"):
-            group = line.strip("[]")
-        elif line and not line.startswith("#") and group == GROUP:
+            section = line.strip("[]")
+        elif line and not line.startswith("#") and section == group:
             lines[line] = None
     if len(lines) > _MOST_ENTRY_POINTS:
         raise UnreadableError(f"entry_points.txt has more than {_MOST_ENTRY_POINTS} entry points of the group")
     return list(lines)
 
 
-def _candidate(found: _Found, line: str) -> Candidate:
+def _candidate(found: _Found, line: str, group: str) -> Candidate:
     name, equals, target = (part.strip() for part in line.partition("="))
     match = _TARGET.fullmatch(target)
     if not line.isprintable():
@@ -256,22 +266,22 @@ def _candidate(found: _Found, line: str) -> Candidate:
         reason = f"the line {line[:40]!r}... of entry_points.txt has more than {_LONGEST_LINE} characters"
         return _broken(found, reason, name[:40])
     if not equals:
-        reason = f"the line {line!r} of entry_points.txt has no '='. Write {_example(name)}"
+        reason = f"the line {line!r} of entry_points.txt has no '='. Write {_example(name, group)}"
     elif not name:
-        reason = f"the line {line!r} of entry_points.txt has no name. Write {_example('name')}"
+        reason = f"the line {line!r} of entry_points.txt has no name. Write {_example('name', group)}"
     elif not target:
-        reason = f"the entry point names no module. Write {_example(name)}"
+        reason = f"the entry point names no module. Write {_example(name, group)}"
     elif match is None:
-        reason = f"the entry point's target {target!r} is no module. Write {_example(name)}"
+        reason = f"the entry point's target {target!r} is no module. Write {_example(name, group)}"
     else:
         plugin = Plugin(name=name, distribution=found.name, version=found.version, module=match["module"])
         return Candidate(plugin, match["attribute"] or "")
     return _broken(found, reason, name, target)
 
 
-def _example(name: str) -> str:
+def _example(name: str, group: str) -> str:
     word = re.sub(r"\W", "_", name.split()[0]) if name.split() else "name"
-    return f"'{name} = package.{word}' in pyproject.toml, under [project.entry-points.\"{GROUP}\"]"
+    return f"'{name} = package.{word}' in pyproject.toml, under [project.entry-points.\"{group}\"]"
 
 
 def _broken(found: _Found, reason: str, name: str = "", module: str = "") -> Candidate:

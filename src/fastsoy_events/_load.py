@@ -78,7 +78,7 @@ def load(candidates: Sequence[Candidate], manager: pluggy.PluginManager) -> Load
         plugin, module = candidate.plugin, None
         first = firsts.setdefault(plugin.module, rank)
         if plugin.status == "discovered" and first == rank:
-            plugin, module = _imported(candidate)
+            plugin, module = imported(candidate)
             first = firsts.setdefault(id(module), rank) if module else rank
         if plugin.status in ("discovered", "loaded") and first != rank:
             seconds[rank] = first
@@ -117,7 +117,12 @@ def failed(plugin: Plugin, reason: str, cause: BaseException | None) -> Plugin:
     return replace(plugin, status="failed", error=error)
 
 
-def _imported(candidate: Candidate) -> tuple[Plugin, ModuleType | None]:
+def imported(candidate: Candidate) -> tuple[Plugin, ModuleType | None]:
+    """Import what an entry point names; the plugin is `loaded`, with its module, or `failed`.
+
+    Args:
+        candidate: with the status `discovered`.
+    """
     plugin = candidate.plugin
     started = perf_counter()
     try:
@@ -147,20 +152,21 @@ def _resolved(plugin: Plugin, module: ModuleType, attribute: str) -> Plugin:
     try:
         reduce(getattr, attribute.split(".") if attribute else (), module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a module's __getattr__ may raise anything
-        reason = f"the module has no attribute {attribute}, which the entry point names ({_short(error)})"
+        reason = f"the module has no attribute {attribute}, which the entry point names ({short(error)})"
         return failed(plugin, reason, error)
     return plugin
 
 
 def _reason_of_import(module: str, error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
-        return f"there is no such module ({_short(error)}). Correct the entry point, or install the distribution anew"
+        return f"there is no such module ({short(error)}). Correct the entry point, or install the distribution anew"
     if isinstance(error, SystemExit):
-        return f"importing it ended with {_short(error)}: a module must not exit when it is imported"
-    return f"importing it raised {_short(error)}"
+        return f"importing it ended with {short(error)}: a module must not exit when it is imported"
+    return f"importing it raised {short(error)}"
 
 
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
+    """Return the type and the text of an error that others have raised."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - an error that cannot be put into words is one plugin's failure all the same
@@ -176,7 +182,7 @@ def _registered(plugin: Plugin, module: ModuleType, manager: pluggy.PluginManage
             manager.unregister(name=plugin.id)
         is_misfit = isinstance(error, pluggy.PluginValidationError)
         problem = "a hook implementation does not fit its specification" if is_misfit else "its hooks cannot be read"
-        return failed(plugin, f"{problem}: {_short(error)}", error)
+        return failed(plugin, f"{problem}: {short(error)}", error)
     return plugin
 
 
