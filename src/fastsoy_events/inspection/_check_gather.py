@@ -55,8 +55,8 @@ def gathered(
     """
     status = {plugin.id: plugin.status for plugin in plugins}
     trees = tuple(trees)
-    seen = tuple(tree for tree in trees if status.get(_id(tree)) in LOOKED_AT)
-    sources = [(_id(tree), tree.distribution, module) for tree in seen for module in tree.modules]
+    seen = tuple(tree for tree in trees if status.get(tree.id) in LOOKED_AT)
+    sources = [(tree.id, tree.distribution, module) for tree in seen for module in tree.modules]
     sources += [("", "", module) for module in host]
     only_sources = [source for source in sources if source[0] and status[source[0]] != "loaded"]
     return System(
@@ -69,7 +69,7 @@ def gathered(
             for plugin, distribution, module in sources
             for emit in module.emits
         ),
-        unseen=tuple(tree for tree in trees if status.get(_id(tree)) not in LOOKED_AT),
+        unseen=tuple(tree for tree in trees if status.get(tree.id) not in LOOKED_AT),
         has_host=has_host,
         imported=imported,
         with_hooks=with_hooks,
@@ -77,10 +77,6 @@ def gathered(
         installed=tuple(installed),
         folder=folder,
     )
-
-
-def _id(tree: SourceTree) -> str:
-    return f"{tree.distribution}:{tree.plugin}"
 
 
 def _spot_of(source: str) -> Spot:

@@ -82,7 +82,7 @@ def speed(system: System) -> Iterator[Finding]:
 def registrations(system: System) -> Iterator[Finding]:
     """Find handlers that are registered twice for one event."""
     yield from _registered(system)
-    sources = ((f"{tree.distribution}:{tree.plugin}", module) for tree in system.trees for module in tree.modules)
+    sources = ((tree.id, module) for tree in system.trees for module in tree.modules)
     yield from _in_sources(sources)
 
 

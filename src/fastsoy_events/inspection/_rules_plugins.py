@@ -28,7 +28,7 @@ class _Places:
     """Where plugins are, each found by its id."""
 
     def __init__(self, system: System) -> None:
-        self._trees = {f"{tree.distribution}:{tree.plugin}": tree for tree in system.trees}
+        self._trees = {tree.id: tree for tree in system.trees}
         self._folders: dict[str, list[Metadata]] = {}
         for each in system.installed:
             self._folders.setdefault(each.distribution, []).append(each)
@@ -106,7 +106,7 @@ def _perhaps_with_hooks(system: System) -> set[str]:
     """Return the ids of the plugins that nobody has imported, and whose source may implement a hook."""
     not_imported = {plugin.id for plugin in system.plugins if plugin.status == "discovered"}
     return not_imported & {
-        f"{tree.distribution}:{tree.plugin}"
+        tree.id
         for tree in system.trees
         for module in tree.modules
         for each in module.imports
@@ -119,7 +119,7 @@ def reaching(system: System) -> Iterator[Finding]:
     reached = frozenset[str]().union(*(tree.reached for tree in system.trees))
     loaded = {plugin.id for plugin in system.plugins if plugin.status == "loaded"}
     for tree in system.trees:
-        is_loaded = system.imported is not None and f"{tree.distribution}:{tree.plugin}" in loaded
+        is_loaded = system.imported is not None and tree.id in loaded
         if is_loaded or not any(module.imports_unknown for module in tree.modules):
             yield from _out_of_reach(tree, system.imported if is_loaded and system.imported else reached)
 
@@ -159,7 +159,7 @@ def reading(system: System) -> Iterator[Finding]:
             yield finding("FSE406", Spot(module.file, int(line["line"]) if line else 1), message)
     for tree in system.trees:
         if tree.problem and tree.modules and tree.modules[0].name == tree.entry_module:
-            message = f"Not all of {tree.distribution}:{tree.plugin} was looked at: {tree.problem}."
+            message = f"Not all of {tree.id} was looked at: {tree.problem}."
             yield finding("FSE406", Spot(tree.modules[0].file, 1), message)
 
 

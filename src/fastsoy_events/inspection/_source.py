@@ -200,3 +200,8 @@ class SourceTree:
     modules: tuple[SourceModule, ...] = ()
     reached: frozenset[str] = field(default_factory=frozenset)
     problem: str = ""
+
+    @property
+    def id(self) -> str:
+        """Return `distribution:entry-point`, as the plugin's own `id` is."""
+        return f"{self.distribution}:{self.plugin}"
