@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from fastsoy_events._contract import Contract
-    from fastsoy_events._model import Candidate, Handler, HandlerFailure
+    from fastsoy_events._model import Candidate, Handler, HandlerFailure, Plugin
     from fastsoy_events._record import Declaration
 
 HOST = -1  # the rank of the host's handlers: before every plugin's
@@ -49,6 +49,12 @@ def owner(module: str, roster: Roster) -> int:
             return rank
         module = module.rpartition(".")[0]
     return HOST
+
+
+def owning_plugin(module: str, roster: Roster) -> Plugin | None:
+    """Return the plugin that a module belongs to; None where that is the host."""
+    rank = owner(module, roster)
+    return None if rank == HOST else roster.plugins[rank]
 
 
 def shadowed(files: Mapping[str, Sequence[str]], roster: Roster) -> frozenset[str]:

@@ -186,9 +186,7 @@ class Registry(Dispatcher):
         return next((contract for _, contract in _order.placed_contracts(declared, state.roster, state.shadowed)), None)
 
     def _owner(self, module: str) -> Plugin | None:
-        roster = self._state.roster
-        rank = _order.owner(module, roster)
-        return None if rank == _order.HOST else roster.plugins[rank]
+        return _order.owning_plugin(module, self._state.roster)
 
     # Plans
 

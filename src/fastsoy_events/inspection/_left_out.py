@@ -67,7 +67,7 @@ def _declared(event: str, state: State, placed: Sequence[Declaration]) -> Iterat
     for declaration in state.declarations.get(event, {}).values():
         if declaration.identity in taking_part:
             continue
-        owner = _owner(declaration.module, state)
+        owner = _order.owning_plugin(declaration.module, state.roster)
         yield LeftOut(
             module=declaration.module,
             qualname=declaration.qualname,
@@ -77,18 +77,14 @@ def _declared(event: str, state: State, placed: Sequence[Declaration]) -> Iterat
         )
 
 
-def _owner(module: str, state: State) -> Plugin | None:
-    rank = _order.owner(module, state.roster)
-    return None if rank == _order.HOST else state.roster.plugins[rank]
-
-
 def _reason(declaration: Declaration, owner: Plugin | None, state: State) -> str:
     if declaration.declared_in in state.shadowed:
         names = next(names for names in state.files.values() if declaration.declared_in in names)
         counting = next(name for name in names if name not in state.shadowed)
         return f"its file is also imported as {counting}, and counts once, under that name"
     if owner is None or owner.status == "loaded":
-        owner = _owner(declaration.declared_in, state)  # whose code declares a handler has to be loaded, too
+        # Whose code declares a handler has to be loaded, too.
+        owner = _order.owning_plugin(declaration.declared_in, state.roster)
     return _why_not_loaded(owner) if owner else "nothing is known of the reason"
 
 

@@ -85,7 +85,7 @@ def static_list(survey: Survey) -> StaticList:
     modules = survey.modules
     entries = [plugin.module for plugin in plugins if plugin.status == "loaded"]
     imported = reached(entries, modules)
-    serving = [module for name, module in modules.items() if _serves(name, roster)]
+    serving = [module for name, module in modules.items() if _order.serves(_order.owner(name, roster), roster)]
     registering = [module for module in serving if module.name in imported]
     return StaticList(
         handlers=_in_order(
@@ -95,11 +95,6 @@ def static_list(survey: Survey) -> StaticList:
         unreadable=tuple(module for module in registering if module.problem),
         imports_unknown=tuple(module.name for module in registering if module.imports_unknown),
     )
-
-
-def _serves(module: str, roster: Roster) -> bool:
-    rank = _order.owner(module, roster)
-    return rank == _order.HOST or roster.plugins[rank].status == "loaded"
 
 
 def _is_of_program(handler: SourceHandler) -> bool:
