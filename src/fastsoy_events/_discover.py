@@ -16,7 +16,9 @@ from fastsoy_events._record import canonical_name
 from fastsoy_events.errors import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from packaging.version import Version
 
 GROUP = "fastsoy.event_handlers"
 
@@ -50,7 +52,7 @@ class Discovery(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """A distribution that may have plugins, or that stands before one that may.
 
     Args:
@@ -80,20 +82,24 @@ def scan(path: Sequence[str] | None, group: str = GROUP) -> Discovery:
     warnings: list[str] = []
     sources = list(installed(path, warnings))
     name = _in_bytes(group)
-    with_plugins = {source: contents for source in sources if (contents := _entry_points(source, name)) is not None}
+    with_plugins = {source: contents for source in sources if (contents := entry_points_of(source, name)) is not None}
     if not with_plugins:
         return Discovery((), tuple(warnings))
-    by_name: dict[str, list[_Found]] = {}
-    for found in _perhaps_the_same(sources, with_plugins):
-        by_name.setdefault(found.name, []).append(found)
     candidates: list[Candidate] = []
-    for same_name in by_name.values():
-        candidates += _candidates(_the_one_that_counts(same_name, warnings), group)
+    for same_name in by_name(sources, with_plugins).values():
+        candidates += candidates_of(the_one_that_counts(same_name, warnings), group)
     return Discovery(tuple(candidates), tuple(warnings))
 
 
-def _entry_points(source: Installed, group_in_bytes: tuple[bytes, bytes] = _GROUP_IN_BYTES) -> bytes | Exception | None:
-    """Return the contents of `entry_points.txt` where they may name the group, or why they cannot be read."""
+def entry_points_of(
+    source: Installed, group_in_bytes: tuple[bytes, bytes] = _GROUP_IN_BYTES
+) -> bytes | Exception | None:
+    """Return the contents of `entry_points.txt` where they may name the group, or why they cannot be read.
+
+    Args:
+        source: the distribution.
+        group_in_bytes: the name of the group, in UTF-8 and in UTF-16.
+    """
     in_utf8, in_utf16 = group_in_bytes
     try:
         contents = source.read("entry_points.txt")
@@ -107,32 +113,42 @@ def _entry_points(source: Installed, group_in_bytes: tuple[bytes, bytes] = _GROU
 # Which of several counts
 
 
-def _perhaps_the_same(
-    sources: Iterable[Installed], with_plugins: Mapping[Installed, bytes | Exception]
-) -> Iterator[_Found]:
-    """Identify those with plugins, and any other whose folder gives it the name of one of those."""
+def by_name(
+    sources: Sequence[Installed], with_plugins: Mapping[Installed, bytes | Exception]
+) -> dict[str, list[Found]]:
+    """Identify those with plugins, and any other whose folder gives it the name of one of those; group them by name.
+
+    Args:
+        sources: in the order of the path.
+        with_plugins: those of them that may have plugins, each with what `entry_points_of` returns.
+    """
     identified = {source: _identified(source, entry_points) for source, entry_points in with_plugins.items()}
-    names = {_name_and_version(source.folder)[0] for source in with_plugins}
+    names = {name_and_version(source.folder)[0] for source in with_plugins}
     names.update(found.name for found in identified.values())
     for source in sources:
-        if source not in identified and _name_and_version(source.folder)[0] in names:
+        if source not in identified and name_and_version(source.folder)[0] in names:
             identified[source] = _identified(source, None)
-    return (identified[source] for source in sources if source in identified)
+    found: dict[str, list[Found]] = {}
+    for source in sources:
+        if source in identified:
+            found.setdefault(identified[source].name, []).append(identified[source])
+    return found
 
 
-def _identified(source: Installed, entry_points: bytes | Exception | None) -> _Found:
-    name, version = _name_and_version(source.folder)
+def _identified(source: Installed, entry_points: bytes | Exception | None) -> Found:
+    name, version = name_and_version(source.folder)
     try:
         inside = _name_and_version_inside(source)
     except Exception as error:  # noqa: BLE001 - files may be unreadable in any way
-        return _Found(source, entry_points, name, version, error)
+        return Found(source, entry_points, name, version, error)
     if inside is None:
         problem = UnreadableError("there is no METADATA file")
-        return _Found(source, entry_points, name, version, problem, is_whole=False)
-    return _Found(source, entry_points, inside[0], inside[1] or version)
+        return Found(source, entry_points, name, version, problem, is_whole=False)
+    return Found(source, entry_points, inside[0], inside[1] or version)
 
 
-def _name_and_version(folder: str) -> tuple[str, str]:
+def name_and_version(folder: str) -> tuple[str, str]:
+    """Return the canonical name and the version that a metadata folder's name tells; the version may be empty."""
     stem = folder.rpartition(".")[0] or folder
     name, _, version = stem.rpartition("-")
     if name and version[0:1].isdigit():
@@ -164,13 +180,18 @@ def _headers(metadata: bytes) -> tuple[str, str]:
     return fields.get("name", ""), fields.get("version", "")
 
 
-def _the_one_that_counts(same_name: list[_Found], warnings: list[str]) -> _Found:
-    """Choose the first on the path; of several in one folder, the newest. A folder without metadata is a left-over."""
+def the_one_that_counts(same_name: list[Found], warnings: list[str]) -> Found:
+    """Choose the first on the path; of several in one folder, the newest. A folder without metadata is a left-over.
+
+    Args:
+        same_name: the distributions of one name, in the order of the path.
+        warnings: is told which of them are stale.
+    """
     if len(same_name) == 1:
         return same_name[0]
     whole = [found for found in same_name if found.is_whole] or same_name
     beside = [found for found in whole if found.source.path_entry == whole[0].source.path_entry]
-    chosen = _newest(beside)
+    chosen = max(beside, key=lambda found: newness(found.version))
     warnings.extend(
         f"{found.name} is installed twice in {found.source.path_entry}: version {chosen.version} counts, and version "
         f"{found.version or 'unknown'} is stale. Delete {found.source.place}, or install the distribution anew"
@@ -180,23 +201,26 @@ def _the_one_that_counts(same_name: list[_Found], warnings: list[str]) -> _Found
     return chosen
 
 
-def _newest(beside: list[_Found]) -> _Found:
+def newness(version: str) -> tuple[bool, Version]:
+    """Return what sorts versions, the newest last; what is no version comes before all."""
     from packaging.version import InvalidVersion, Version
 
-    def newness(found: _Found) -> tuple[bool, Version]:
-        try:
-            return True, Version(found.version)
-        except InvalidVersion:
-            return False, Version("0")
-
-    return max(beside, key=newness)
+    try:
+        return True, Version(version)
+    except InvalidVersion:
+        return False, Version("0")
 
 
 # What one distribution declares
 
 
-def _candidates(found: _Found, group: str = GROUP) -> list[Candidate]:
-    """Read one distribution's entry points of a group; whatever is wrong with it becomes a failed candidate."""
+def candidates_of(found: Found, group: str = GROUP) -> list[Candidate]:
+    """Read one distribution's entry points of a group; whatever is wrong with it becomes a failed candidate.
+
+    Args:
+        found: the distribution.
+        group: the name of the group.
+    """
     try:
         lines = _lines_of_group(_text(found.entry_points), group)
         if lines and found.problem is not None:
@@ -257,7 +281,7 @@ def _lines_of_group(text: str, group: str) -> list[str]:
     return list(lines)
 
 
-def _candidate(found: _Found, line: str, group: str) -> Candidate:
+def _candidate(found: Found, line: str, group: str) -> Candidate:
     name, equals, target = (part.strip() for part in line.partition("="))
     match = _TARGET.fullmatch(target)
     if not line.isprintable():
@@ -284,7 +308,7 @@ def _example(name: str, group: str) -> str:
     return f"'{name} = package.{word}' in pyproject.toml, under [project.entry-points.\"{group}\"]"
 
 
-def _broken(found: _Found, reason: str, name: str = "", module: str = "") -> Candidate:
+def _broken(found: Found, reason: str, name: str = "", module: str = "") -> Candidate:
     error = PluginError(reason, distribution=found.name, version=found.version, entry_point=name, module=module)
     return Candidate(
         Plugin(
@@ -298,7 +322,7 @@ def _broken(found: _Found, reason: str, name: str = "", module: str = "") -> Can
     )
 
 
-def _without_rivals(found: _Found, candidates: list[Candidate]) -> list[Candidate]:
+def _without_rivals(found: Found, candidates: list[Candidate]) -> list[Candidate]:
     """Fail the later of two entry points that share a name inside one distribution: their ids would be the same."""
     first: dict[str, Candidate] = {}
     kept: list[Candidate] = []

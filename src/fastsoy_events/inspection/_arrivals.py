@@ -1,8 +1,7 @@
-"""Arrivals: wheels as if they were installed, each in the place of what it replaces. Nothing is imported."""
+"""Arrivals: wheels as if they were installed, each in the place of what it replaces. Nothing is imported.
 
-# What wheels declare is read by the very functions that read what is installed, so that both always agree:
-# pyright: reportPrivateUsage=false
-# ruff: noqa: SLF001
+What wheels declare is read by the very functions that read what is installed, so that both always agree.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +11,22 @@ from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
-from fastsoy_events import _discover
 from fastsoy_events._claim import Located, claims
+from fastsoy_events._discover import by_name, candidates_of, entry_points_of, the_one_that_counts
 from fastsoy_events._installed import installed
 from fastsoy_events._load import folders_first
-from fastsoy_events.inspection._check_installed import Metadata, _metadata, _modules, _text
+from fastsoy_events.inspection._check_installed import Metadata, metadata_of, modules_of, text_of
 from fastsoy_events.inspection._places import FileSources, InstalledSources, Sources
 from fastsoy_events.inspection._wheels import WheelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from fastsoy_events._discover import Found
     from fastsoy_events._installed import Installed
     from fastsoy_events._model import Candidate
-    from fastsoy_events.inspection._places import Files, Found
+    from fastsoy_events.inspection._places import Files
+    from fastsoy_events.inspection._places import Found as FoundModule
     from fastsoy_events.inspection._wheels import Wheel
 
 
@@ -109,13 +110,13 @@ def arrivals(wheels: Sequence[Wheel], path: Sequence[str] | None) -> Arrivals:
     """
     unsearchable: list[str] = []
     sources = list(installed(path, unsearchable))
-    by_name = _by_name(sources, wheels)
-    coming = _coming(by_name, wheels)
+    found_by_name = _by_name(sources, wheels)
+    coming = _coming(found_by_name, wheels)
     before, after = _Discovered(unsearchable), _Discovered(unsearchable)
     of_wheels = {wheel: _OfWheel(wheel.members) for wheel in wheels}
     found_in: dict[Wheel, Arrival] = {}
     gone: dict[Wheel, _Gone] = {}
-    for same_name in by_name.values():
+    for same_name in found_by_name.values():
         there = [found for found in same_name if found.source not in coming]
         candidates = before.take(there)
         wheel = next((found for found in same_name if found.source in coming), None)
@@ -134,8 +135,8 @@ def arrivals(wheels: Sequence[Wheel], path: Sequence[str] | None) -> Arrivals:
     )
 
 
-def _arrival(wheel: Wheel, modules: tuple[str, ...], found: _discover._Found, there: list[_discover._Found]) -> Arrival:
-    replaces = _discover._the_one_that_counts(there, []).version if there else None
+def _arrival(wheel: Wheel, modules: tuple[str, ...], found: Found, there: list[Found]) -> Arrival:
+    replaces = the_one_that_counts(there, []).version if there else None
     return Arrival(wheel=wheel, distribution=found.name, version=found.version, replaces=replaces, modules=modules)
 
 
@@ -145,21 +146,18 @@ def _refuse_too_many(candidates: Sequence[Candidate], distributions: set[str]) -
         raise WheelError([f"the wheels have {count} plugins, of which at most {MOST_PLUGINS} are looked at"])
 
 
-def _by_name(sources: Sequence[Installed], wheels: Sequence[Wheel]) -> dict[str, list[_discover._Found]]:
+def _by_name(sources: Sequence[Installed], wheels: Sequence[Wheel]) -> dict[str, list[Found]]:
     """Return the distributions with plugins, the wheels, and whatever has the name of one of these."""
-    read = {source: _discover._entry_points(source) for source in sources}
+    read = {source: entry_points_of(source) for source in sources}
     concerned = {source: contents for source, contents in read.items() if contents is not None}
-    concerned |= {wheel.metadata: _discover._entry_points(wheel.metadata) or b"" for wheel in wheels}
-    by_name: dict[str, list[_discover._Found]] = {}
-    for found in _discover._perhaps_the_same([*sources, *(wheel.metadata for wheel in wheels)], concerned):
-        by_name.setdefault(found.name, []).append(found)
-    return by_name
+    concerned |= {wheel.metadata: entry_points_of(wheel.metadata) or b"" for wheel in wheels}
+    return by_name([*sources, *(wheel.metadata for wheel in wheels)], concerned)
 
 
-def _coming(by_name: dict[str, list[_discover._Found]], wheels: Sequence[Wheel]) -> dict[Installed, Wheel]:
+def _coming(found_by_name: dict[str, list[Found]], wheels: Sequence[Wheel]) -> dict[Installed, Wheel]:
     coming = {wheel.metadata: wheel for wheel in wheels}
     reasons: list[str] = []
-    for name, same_name in by_name.items():
+    for name, same_name in found_by_name.items():
         files = [coming[found.source].file for found in same_name if found.source in coming]
         if len(files) > 1:
             reasons.append(f"{' and '.join(files)} are all {name}, of which one version can be installed: name one")
@@ -175,11 +173,11 @@ class _Discovered:
         self._warnings = list(warnings)
         self.candidates: list[Candidate] = []
 
-    def take(self, same_name: list[_discover._Found]) -> list[Candidate]:
+    def take(self, same_name: list[Found]) -> list[Candidate]:
         """Add the plugins of one distribution, of which several may be installed, and return them."""
         if not same_name:
             return []
-        candidates = _discover._candidates(_discover._the_one_that_counts(same_name, self._warnings))
+        candidates = candidates_of(the_one_that_counts(same_name, self._warnings))
         self.candidates += candidates
         return candidates
 
@@ -188,7 +186,7 @@ class _Discovered:
             candidates=tuple(self.candidates),
             warnings=tuple(self._warnings),
             sources=sources,
-            metadata=tuple(map(_metadata, folders)),
+            metadata=tuple(map(metadata_of, folders)),
         )
 
 
@@ -208,7 +206,7 @@ class _Gone:
         self, sources: Sequence[Installed], candidates: Sequence[Candidate], path: Sequence[str] | None
     ) -> None:
         self.sources = frozenset(sources)
-        recorded = {module for source in sources for module in _modules(_text(source, "RECORD"))}
+        recorded = {module for source in sources for module in modules_of(text_of(source, "RECORD"))}
         self._modules = {module for module in recorded if not module.startswith(_OF_EDITABLE)}
         with folders_first(path):
             self._packages = set[str]() if self._modules else set(claims(candidates).roster.claims)
@@ -244,7 +242,7 @@ class _Remaining(Sources):
             return located
         return None if located.locations is None else Located("", located.locations, is_namespace=True)
 
-    def below(self, prefix: str) -> Iterator[Found]:
+    def below(self, prefix: str) -> Iterator[FoundModule]:
         """Yield a module and those inside it, by dotted name."""
         return (found for found in self._all.below(prefix) if found.module not in self._gone)
 
@@ -256,7 +254,7 @@ class _OfWheel(FileSources):
         super().__init__(files)
         self.modules = tuple(self._found)  # sorted; a dot comes before all that may stand in an identifier
 
-    def below(self, prefix: str) -> Iterator[Found]:
+    def below(self, prefix: str) -> Iterator[FoundModule]:
         """Yield a module and those inside it, by dotted name."""
         names = self.modules
         for place in range(bisect_left(names, prefix), len(names)):
@@ -279,7 +277,7 @@ class _Overwritten(Sources):
             return located
         return self._lower.locate(module) or located
 
-    def below(self, prefix: str) -> Iterator[Found]:
+    def below(self, prefix: str) -> Iterator[FoundModule]:
         """Yield a module and those inside it, by dotted name."""
         seen: set[str] = set()
         for found in self._upper.below(prefix):

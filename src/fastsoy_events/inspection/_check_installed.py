@@ -6,9 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastsoy_events._discover import GROUP
+from fastsoy_events._discover import GROUP, name_and_version
 from fastsoy_events._installed import LARGEST_FILE, installed
-from fastsoy_events._record import canonical_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,22 +62,22 @@ def metadata_on(path: Sequence[str] | None) -> tuple[Metadata, ...]:
         path: the folders to look in; None for `sys.path`.
     """
     unsearchable: list[str] = []  # loading warns about it
-    return tuple(_metadata(source) for source in installed(path, unsearchable))
+    return tuple(metadata_of(source) for source in installed(path, unsearchable))
 
 
-def _metadata(source: Installed) -> Metadata:
-    stem, _, suffix = source.folder.rpartition(".")
-    name, _, version = stem.rpartition("-") if stem.rpartition("-")[2][:1].isdigit() else (stem, "", "")
-    entry_points = _text(source, "entry_points.txt")
+def metadata_of(source: Installed) -> Metadata:
+    """Look into the metadata folder of one distribution."""
+    name, version = name_and_version(source.folder)
+    entry_points = text_of(source, "entry_points.txt")
     has_plugins = GROUP in entry_points
     return Metadata(
-        distribution=canonical_name(name),
+        distribution=name,
         version=version,
         path_entry=source.path_entry,
         folder=source.place,
-        is_empty=suffix.lower() == "dist-info" and not _has_metadata(source),
+        is_empty=source.folder.lower().endswith(".dist-info") and not _has_metadata(source),
         entry_points=tuple(entry_points.splitlines()) if has_plugins else (),
-        modules=frozenset(_modules(_text(source, "RECORD"))) if has_plugins else frozenset(),
+        modules=frozenset(modules_of(text_of(source, "RECORD"))) if has_plugins else frozenset(),
     )
 
 
@@ -89,7 +88,13 @@ def _has_metadata(source: Installed) -> bool:
         return True
 
 
-def _text(source: Installed, file: str) -> str:
+def text_of(source: Installed, file: str) -> str:
+    """Return a file of a metadata folder as a text; empty where it cannot be read, or is too large.
+
+    Args:
+        source: the distribution.
+        file: `entry_points.txt` or `RECORD`.
+    """
     try:
         contents = source.read(file) or b""
     except Exception:  # noqa: BLE001 - loading reports what cannot be read
@@ -97,7 +102,8 @@ def _text(source: Installed, file: str) -> str:
     return "" if len(contents) > LARGEST_FILE else contents.decode(errors="replace")
 
 
-def _modules(record: str) -> Iterator[str]:
+def modules_of(record: str) -> Iterator[str]:
+    """Yield the dotted names of the modules that a `RECORD` lists."""
     for line in record.splitlines()[:_MOST_MODULES]:
         path = line.partition(",")[0]
         if path.endswith(".py") and path.count("/") < _DEEPEST and not path.startswith(("/", ".")):

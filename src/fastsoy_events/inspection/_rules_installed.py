@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from packaging.version import InvalidVersion, Version
-
+from fastsoy_events._discover import newness
 from fastsoy_events.inspection._findings import Spot, finding, relative
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def _empty(each: Metadata, system: System) -> Finding:
 
 
 def _stale(folders: Sequence[Metadata], system: System) -> Iterator[Finding]:
-    newest = max(folders, key=_newness)
+    newest = max(folders, key=lambda each: newness(each.version))
     for each in folders:
         if each is not newest:
             message = (
@@ -49,10 +48,3 @@ def _stale(folders: Sequence[Metadata], system: System) -> Iterator[Finding]:
             spot = Spot(each.file("METADATA"), 1)
             folder = relative(each.folder, system.folder)
             yield finding("FSE601", spot, message, folder=folder, distribution=each.distribution)
-
-
-def _newness(each: Metadata) -> tuple[bool, Version]:
-    try:
-        return True, Version(each.version)
-    except InvalidVersion:
-        return False, Version("0")
