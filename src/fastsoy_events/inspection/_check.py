@@ -49,18 +49,28 @@ _IGNORE = re.compile(r"#\s*fastsoy:\s*ignore(?:\[(?P<codes>[^\]]*)\]|(?![\[\w]))
 _DECORATORS = 50  # lines that may stand between the first decorator of a function and its name
 
 
-def check(system: System, codes: Collection[str] = frozenset(CODES)) -> tuple[Finding, ...]:
+def check(
+    system: System,
+    codes: Collection[str] = frozenset(CODES),
+    read: Callable[[str, int], bytes] = read_file,
+) -> tuple[Finding, ...]:
     """Apply every rule.
 
     Args:
         system: what is looked at.
         codes: those to tell.
+        read: returns at most so many bytes of a source, by the path that a finding has; raises
+            `UnreadableSourceError` where it cannot be read.
 
     Returns:
         The findings by place, then by code; without those that the line itself asks to ignore.
     """
     found = dict.fromkeys(chain.from_iterable(rule(system) for rule in _RULES))
-    lines = cache(_lines)
+
+    @cache
+    def lines(file: str) -> Sequence[str]:
+        return _lines(file, read)
+
     told = [each for each in found if each.code in codes and not _is_ignored(each, lines(each.spot.file))]
     return tuple(sorted(told, key=lambda each: (*each.spot, each.code, each.message)))
 
@@ -91,11 +101,11 @@ def _codes(text: str) -> set[str]:
     return found
 
 
-def _lines(file: str) -> Sequence[str]:
+def _lines(file: str, read: Callable[[str, int], bytes]) -> Sequence[str]:
     if not file.endswith(".py"):
         return ()
     try:
-        text = read_file(file, LARGEST_SOURCE).decode(errors="replace")
+        text = read(file, LARGEST_SOURCE).decode(errors="replace")
     except UnreadableSourceError:
         return ()
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

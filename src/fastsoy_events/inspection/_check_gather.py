@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 from fastsoy_events.inspection._check_facts import LOOKED_AT, ContractFact, EmitFact, HandlerFact, System
 from fastsoy_events.inspection._findings import Spot
 from fastsoy_events.inspection._parse import shortened
-from fastsoy_events.inspection._source import SourceHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fastsoy_events import Event, Handler, Plugin
     from fastsoy_events.inspection._check_installed import Metadata
-    from fastsoy_events.inspection._source import Parameter, SourceContract, SourceModule, SourceTree
+    from fastsoy_events.inspection._source import Parameter, SourceModule, SourceTree
 
 _KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -167,7 +166,7 @@ def _handlers_in(sources: Iterable[tuple[str, str, SourceModule]]) -> Iterator[H
                     required=_required(each.parameters),
                     taken=frozenset(parameter.name for parameter in each.parameters),
                     takes_any=each.takes_any,
-                    signature=_written(each),
+                    signature=each.signature,
                     blocking=each.blocking,
                 )
 
@@ -184,21 +183,9 @@ def _contracts_in(sources: Iterable[tuple[str, str, SourceModule]]) -> Iterator[
                     distribution=distribution,
                     required=_required(each.parameters),
                     defaults={parameter.name: "" for parameter in each.parameters if not parameter.is_required},
-                    signature=_written(each),
+                    signature=each.signature,
                 )
 
 
 def _required(parameters: Iterable[Parameter]) -> tuple[str, ...]:
     return tuple(each.name for each in parameters if each.is_required)
-
-
-def _written(source: SourceHandler | SourceContract) -> str:
-    parts = [
-        each.name + (f": {each.annotation}" if each.annotation else "") + ("" if each.is_required else " = ...")
-        for each in source.parameters
-    ]
-    if isinstance(source, SourceHandler):
-        parts += ["**kwargs"] if source.takes_any else []
-    else:
-        parts[:0] = ["*"] if parts else []
-    return f"({', '.join(parts)})"

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 from fastsoy_events._compare import difference
-from fastsoy_events.inspection._analyse import LARGEST_SOURCE
 from fastsoy_events.inspection._arrivals import arrivals
-from fastsoy_events.inspection._check import (
-    _is_ignored,  # pyright: ignore[reportPrivateUsage] - what a line asks to ignore is ignored in a wheel, too
-    check,
-)
-from fastsoy_events.inspection._parse import UnreadableSourceError, shortened
+from fastsoy_events.inspection._check import check
+from fastsoy_events.inspection._files import read_file
+from fastsoy_events.inspection._parse import shortened
 from fastsoy_events.inspection._preview_state import lock_of, state_of
 from fastsoy_events.inspection._wheel_remarks import remarks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fastsoy_events._compare import Difference
     from fastsoy_events._model import Plugin
@@ -115,28 +111,20 @@ def _remarks(arrival: Arrival, all_arrivals: Sequence[Arrival], owners: Mapping[
 def _brought(before: State, after: State, wheels: Sequence[Wheel]) -> Iterator[Finding]:
     """Yield the findings of one side that the other does not have, wherever it has them."""
     known = Counter((each.code, each.message) for each in check(before.system))
-    lines = cache(_Lines(wheels))
-    for each in check(after.system):
-        if _is_ignored(each, lines(each.spot.file)):
-            continue
+    for each in check(after.system, read=_reader(wheels)):
         known[each.code, each.message] -= 1
         if known[each.code, each.message] < 0:
             yield each
 
 
-class _Lines:
-    """The sources in wheels, by the path that a finding has."""
+def _reader(wheels: Sequence[Wheel]) -> Callable[[str, int], bytes]:
+    """Return what reads a source by the path that a finding has, which may lead into a wheel."""
 
-    def __init__(self, wheels: Sequence[Wheel]) -> None:
-        self._wheels = wheels
-
-    def __call__(self, file: str) -> Sequence[str]:
-        for wheel in self._wheels:
+    def read(file: str, limit: int) -> bytes:
+        for wheel in wheels:
             name = file.removeprefix(f"{wheel.file}/")
-            if name != file and name.endswith(".py") and name in wheel.members:
-                try:
-                    text = wheel.members.contents(name, LARGEST_SOURCE).decode(errors="replace")
-                except UnreadableSourceError:
-                    return ()
-                return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        return ()
+            if name != file and name in wheel.members:
+                return wheel.members.contents(name, limit)
+        return read_file(file, limit)
+
+    return read

@@ -12,10 +12,7 @@ from fastsoy_events._load import folders_first
 from fastsoy_events._lock import Lock, LockedContract, LockedEvent, LockedHandler, locked_plugin
 from fastsoy_events._select import select
 from fastsoy_events.errors import PluginError
-from fastsoy_events.inspection._check_gather import (
-    _written,  # pyright: ignore[reportPrivateUsage] - signatures as findings show them
-    gathered,
-)
+from fastsoy_events.inspection._check_gather import gathered
 from fastsoy_events.inspection._static import static_list
 from fastsoy_events.inspection._trees import reached, survey
 from fastsoy_events.inspection._wheel_remarks import compiled_modules, is_cut
@@ -146,7 +143,7 @@ def _locked_handler(handler: StaticHandler) -> LockedHandler:
         distribution=handler.distribution,
         version=handler.version,
         entry_point=handler.plugin,
-        signature=f"{handler.kind} {_written(handler.found)}",
+        signature=f"{handler.kind} {handler.found.signature}",
         signature_hash="",
     )
 
@@ -163,7 +160,7 @@ def _contracts(state: State) -> dict[str, LockedContract]:
                     contract = LockedContract(
                         distribution=plugin.distribution,
                         entry_point=plugin.name,
-                        signature=_written(each),
+                        signature=each.signature,
                         contract_hash="",
                     )
                     contracts.setdefault(each.event, contract)

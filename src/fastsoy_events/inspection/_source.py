@@ -26,6 +26,10 @@ class Parameter:
     annotation: str = ""
     is_required: bool = True
 
+    def __str__(self) -> str:
+        annotation = f": {self.annotation}" if self.annotation else ""
+        return f"{self.name}{annotation}{'' if self.is_required else ' = ...'}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -82,6 +86,12 @@ class SourceHandler:
     function: str = ""
     identity: Hashable = field(default=None, repr=False, compare=False)
 
+    @property
+    def signature(self) -> str:
+        """Return what it takes, for people."""
+        more = ["**kwargs"] if self.takes_any else []
+        return f"({', '.join([*map(str, self.parameters), *more])})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceContract:
@@ -104,6 +114,12 @@ class SourceContract:
     line: int
     parameters: tuple[Parameter, ...] = ()
     summary: str = ""
+
+    @property
+    def signature(self) -> str:
+        """Return what an emit carries, for people."""
+        star = ["*"] if self.parameters else []
+        return f"({', '.join([*star, *map(str, self.parameters)])})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
