@@ -15,7 +15,7 @@ from fastsoy_events._record import UNMADE, Execution
 from fastsoy_events.errors import ContractError, RegistrationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from types import CodeType, FrameType
 
     from fastsoy_events._bus import EventBus
@@ -323,7 +323,7 @@ def misfit_of(function: Callable[..., object], contract: Event[...]) -> str:
         function: the handler's callable.
         contract: the event's contract.
     """
-    required, taken, takes_any = _taken(function)
+    required, taken, takes_any = keywords_of(function)
     sent = contract.signature.parameters
     problems = [f"it requires {each}, which the contract never sends" for each in required if each not in sent]
     problems += [] if takes_any else [f"it does not take {each}" for each in sent if each not in taken]
@@ -334,15 +334,33 @@ def misfit_of(function: Callable[..., object], contract: Event[...]) -> str:
     return f"{'; '.join(problems)} ({signatures}, declared at {contract.source})"
 
 
-def _taken(function: Callable[..., object]) -> tuple[list[str], Collection[str], bool]:
-    """Return which keywords a callable requires, which it takes, and whether it takes any."""
+class Keywords(NamedTuple):
+    """Which keywords a callable takes.
+
+    Args:
+        required: those that it requires.
+        taken: those that it names, the required ones among them.
+        takes_any: whether it takes any other.
+    """
+
+    required: tuple[str, ...] = ()
+    taken: frozenset[str] = frozenset()
+    takes_any: bool = True
+
+
+def keywords_of(function: Callable[..., object]) -> Keywords:
+    """Return which keywords a callable takes; any, where it does not tell.
+
+    Args:
+        function: a handler's callable.
+    """
     try:
         parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
     except Exception:  # noqa: BLE001 - many callables written in C tell no signature, and objects may raise anything
-        return [], (), True
-    keywords = [each for each in parameters if each.kind in _TAKEN]
-    required = [each.name for each in keywords if each.default is each.empty and each.kind in _KEYWORDS]
-    return required, {each.name for each in keywords}, any(each.kind is _ANY for each in parameters)
+        return Keywords()
+    named = [each for each in parameters if each.kind in _TAKEN]
+    required = tuple(each.name for each in named if each.default is each.empty and each.kind in _KEYWORDS)
+    return Keywords(required, frozenset(each.name for each in named), any(each.kind is _ANY for each in parameters))
 
 
 def misfit_of_payload(contract: Event[...], payload: Mapping[str, object]) -> ContractError | None:

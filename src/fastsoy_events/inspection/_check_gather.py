@@ -7,8 +7,10 @@ show. Of every other plugin there is only the source.
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING
 
+from fastsoy_events._contract import keywords_of
 from fastsoy_events.inspection._check_facts import LOOKED_AT, ContractFact, EmitFact, HandlerFact, System
 from fastsoy_events.inspection._findings import Spot
 from fastsoy_events.inspection._parse import shortened
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from fastsoy_events import Event, Handler, Plugin
     from fastsoy_events.inspection._check_installed import Metadata
     from fastsoy_events.inspection._source import Parameter, SourceModule, SourceTree
-
-_KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def gathered(
@@ -91,8 +91,7 @@ def _registered(handlers: Iterable[Handler], modules: Iterable[SourceModule]) ->
     blocking = {(each.module, each.line): each.blocking for module in modules for each in module.handlers}
     for handler in handlers:
         spot = _spot_of(handler.source)
-        signature = _signature(handler.function)
-        required, taken, takes_any = _taken(signature)
+        required, taken, takes_any = keywords_of(handler.function)
         yield HandlerFact(
             event=handler.event,
             name=f"{handler.module}.{handler.qualname}",
@@ -103,36 +102,23 @@ def _registered(handlers: Iterable[Handler], modules: Iterable[SourceModule]) ->
             required=required,
             taken=taken,
             takes_any=takes_any,
-            signature=_shown(signature.replace(return_annotation=signature.empty)) if signature else "(...)",
+            signature=_shown(partial(_without_return, handler.function), otherwise="(...)"),
             blocking=blocking.get((handler.module, spot.line), ()),
             identifier=handler.id,
         )
 
 
-def _taken(signature: inspect.Signature | None) -> tuple[tuple[str, ...], frozenset[str], bool]:
-    """Return which keywords a handler requires, which it takes, and whether it takes any."""
-    if signature is None:
-        return (), frozenset(), True
-    parameters = signature.parameters.values()
-    keywords = [each for each in parameters if each.kind in _KEYWORDS]
-    required = tuple(each.name for each in keywords if each.default is each.empty)
-    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
-    return required, frozenset(each.name for each in keywords), takes_any
+def _without_return(function: Callable[..., object]) -> str:
+    signature = inspect.signature(function, follow_wrapped=False)
+    return str(signature.replace(return_annotation=signature.empty))
 
 
-def _signature(function: Callable[..., object]) -> inspect.Signature | None:
-    try:
-        return inspect.signature(function, follow_wrapped=False)
-    except Exception:  # noqa: BLE001 - many callables written in C tell none, and objects may raise anything
-        return None
-
-
-def _shown(value: object) -> str:
+def _shown(show: Callable[[], str], *, otherwise: str) -> str:
     """Return a signature, or a default, as people write it."""
     try:
-        return shortened(str(value) if isinstance(value, inspect.Signature) else repr(value))
-    except Exception:  # noqa: BLE001 - the default of a parameter may be anything
-        return "(...)" if isinstance(value, inspect.Signature) else "..."
+        return shortened(show())
+    except Exception:  # noqa: BLE001 - many callables written in C tell no signature, and objects may raise anything
+        return otherwise
 
 
 def _contract_in_force(event: Event[...]) -> ContractFact:
@@ -144,8 +130,12 @@ def _contract_in_force(event: Event[...]) -> ContractFact:
         plugin=f"{event.distribution}:{event.plugin}" if event.distribution else "",
         distribution=event.distribution,
         required=tuple(each.name for each in parameters if each.default is each.empty),
-        defaults={each.name: _shown(each.default) for each in parameters if each.default is not each.empty},
-        signature=_shown(event.signature),
+        defaults={
+            each.name: _shown(partial(repr, each.default), otherwise="...")
+            for each in parameters
+            if each.default is not each.empty
+        },
+        signature=_shown(partial(str, event.signature), otherwise="(...)"),
     )
 
 
