@@ -20,7 +20,7 @@ from fastsoy_events._model import Candidate, Plugin
 from fastsoy_events.inspection import _trees
 from fastsoy_events.inspection._analyse import analysed, drafted, resolved_together
 from fastsoy_events.inspection._parse import LARGEST_SOURCE
-from fastsoy_events.inspection._places import Archive, FileSources, Folder, InstalledSources, LayeredSources
+from fastsoy_events.inspection._places import Archive, FileSources, Folder
 from fastsoy_events.inspection._source import Parameter
 from fastsoy_events.inspection._trees import survey, trees
 
@@ -696,24 +696,6 @@ def test_what_zipfile_would_unpack_at_once_is_not_read(compression: int) -> None
         (tree,) = survey([CANDIDATE], sources=FileSources(Archive(archive, "acme.whl"))).trees
     (module,) = tree.modules
     assert "only stored and deflated are read" in module.problem
-
-
-def test_a_wheel_lies_upon_what_is_installed(site: Site) -> None:
-    site.install("acme", {"main": "acme.plugin"}, {"acme.__init__": "", "acme.plugin": "", "acme.removed": ""})
-    site.install("space", {"space": "space.one"}, {"space.one": ""})
-    upper = FileSources(wheel({"acme/__init__.py": "", "acme/plugin.py": "", "acme/added.py": "", "space/two.py": ""}))
-    both = LayeredSources(upper, InstalledSources())
-    space = [
-        Candidate(Plugin(name=name, distribution=name, version="1", module=f"space.{name}")) for name in ("one", "two")
-    ]
-    found = survey([CANDIDATE, *space], sources=both)
-    assert [[module.name for module in tree.modules] for tree in found.trees] == [
-        ["acme.plugin", "acme", "acme.added"],
-        ["space.one"],
-        ["space.two"],
-    ]
-    assert both.locate("acme.removed") is None
-    assert both.locate("nothing") is None
 
 
 def test_folders_are_read_like_wheels(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from fastsoy_events.inspection._parse import UnreadableSourceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Archive", "FileSources", "Files", "Folder", "Found", "InstalledSources", "LayeredSources", "Sources"]
+__all__ = ["Archive", "FileSources", "Files", "Folder", "Found", "InstalledSources", "Sources"]
 
 _DEEPEST = 64  # folders inside each other
 _INSTALLED_FROM = re.compile(r"[^/]+\.data/(?:purelib|platlib)/")
@@ -142,42 +142,6 @@ class FileSources(Sources):
     def below(self, prefix: str) -> Iterator[Found]:
         """Yield a module and those inside it, by dotted name."""
         return (found for name, found in sorted(self._found.items()) if f"{name}.".startswith(f"{prefix}."))
-
-
-class LayeredSources(Sources):
-    """Two places one upon the other, such as a wheel upon what is installed.
-
-    Args:
-        upper: what it has, the lower one does not count for; only a package without code may be in both.
-        lower: the other.
-    """
-
-    def __init__(self, upper: Sources, lower: Sources) -> None:
-        self._upper = upper
-        self._lower = lower
-
-    def locate(self, module: str) -> Located | None:
-        """Return where a module is."""
-        located = self._upper.locate(module)
-        if located is None:
-            return None if self._is_covered(module) else self._lower.locate(module)
-        below = self._lower.locate(module) if located.is_namespace else None
-        return located if below is None else below
-
-    def below(self, prefix: str) -> Iterator[Found]:
-        """Yield a module and those inside it, by dotted name."""
-        seen: set[str] = set()
-        for found in self._upper.below(prefix):
-            seen.add(found.module)
-            yield found
-        for found in self._lower.below(prefix):
-            if found.module not in seen and not self._is_covered(found.module):
-                yield found
-
-    def _is_covered(self, module: str) -> bool:
-        """Tell whether the upper place has a package with code, or a module, that a module would be inside."""
-        located = (self._upper.locate(each) for each in (*_around(module), module))
-        return any(each is not None and not each.is_namespace for each in located)
 
 
 def _around(module: str) -> list[str]:
