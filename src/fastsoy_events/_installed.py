@@ -24,7 +24,7 @@ _MOST_AT_FIRST = 1 << 12  # nearly every file that matters is smaller, and then 
 
 _FILES = ("/entry_points.txt", "/METADATA", "/PKG-INFO", "/RECORD")
 _SUFFIXES = (".dist-info", ".egg-info")
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # opening a pipe must not wait
+TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # opening a pipe must not wait
 
 
 class UnreadableError(Exception):
@@ -99,7 +99,7 @@ class _ByLibrary(Installed):
 
 def _contents(place: str, most: int) -> bytes | None:
     try:
-        descriptor = os.open(place, _FLAGS)
+        descriptor = os.open(place, TO_READ)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:

@@ -8,16 +8,16 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING
 from zipfile import ZIP_DEFLATED, ZIP_STORED
 
+from fastsoy_events._installed import TO_READ
 from fastsoy_events.inspection._parse import UnreadableSourceError, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from zipfile import ZipFile
+    from zipfile import ZipFile, ZipInfo
 
 MOST_FILES = 5_000  # of one folder or archive
 _DEEPEST = 64  # folders inside each other
 _MOST_LISTED = 200_000  # entries of folders and archives that are looked at
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # opening a pipe must not wait
 
 
 class Files(ABC):
@@ -116,8 +116,7 @@ class Archive(Files):
         """Return at most so many bytes of a file; what it would come to beyond them is not unpacked."""
         try:
             member = self._archive.getinfo(self._below + name)
-            if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
-                # zipfile unpacks the others at once, however large they are; Python imports nothing from them either
+            if not is_unpacked_in_parts(member):
                 raise NotImplementedError("of its kinds of compression, only stored and deflated are read")  # noqa: TRY301 - as zipfile does
             with self._archive.open(member) as file:
                 return file.read(limit)
@@ -127,6 +126,14 @@ class Archive(Files):
     def place(self, name: str) -> str:
         """Return where a file is, for people."""
         return f"{self._label}/{self._below}{name}"
+
+
+def is_unpacked_in_parts(member: ZipInfo) -> bool:
+    """Tell whether a few bytes of a compressed file can be read without the rest.
+
+    What is compressed otherwise, zipfile unpacks at once, which may be gigabytes; nor does Python import from it.
+    """
+    return member.compress_type in (ZIP_STORED, ZIP_DEFLATED)
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
@@ -155,7 +162,7 @@ def read_file(file: str, limit: int) -> bytes:
         UnreadableSourceError: where it cannot be read, or is no regular file.
     """
     try:
-        with open(os.open(file, _FLAGS), "rb") as opened:  # noqa: PTH123 - opened so that a pipe does not wait
+        with open(os.open(file, TO_READ), "rb") as opened:  # noqa: PTH123 - opened so that a pipe does not wait
             if not S_ISREG(os.fstat(opened.fileno()).st_mode):
                 raise UnreadableSourceError("it is no regular file")
             return opened.read(limit)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from io import BufferedReader, FileIO
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING
-from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile
 
-from fastsoy_events._installed import LARGEST_FILE, Installed, UnreadableError
-from fastsoy_events.inspection._files import Archive
+from fastsoy_events._installed import LARGEST_FILE, TO_READ, Installed, UnreadableError
+from fastsoy_events.inspection._files import Archive, is_unpacked_in_parts
 from fastsoy_events.inspection._parse import UnreadableSourceError, shortened
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ MOST_BYTES = 32 << 20  # of the sources of all wheels together, unpacked; what t
 _BYTES_A_CALL = 150
 MOST_WHEELS = 100
 _LARGEST_READ = 4 << 20  # bytes at once; the table of contents is read at once, and a large wheel's needs half of it
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # opening a pipe must not wait
 _IS_ENCRYPTED = 0x1
 
 
@@ -88,8 +87,7 @@ class Members(Archive):
         member = self._archive.NameToInfo.get(name)
         if member is not None and member.flag_bits & _IS_ENCRYPTED:
             raise UnreadableSourceError("it is encrypted")
-        if member is not None and member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
-            # Of the others, Python unpacks whatever a few bytes hold at once, which may be gigabytes.
+        if member is not None and not is_unpacked_in_parts(member):
             raise UnreadableSourceError("it is compressed other than wheels are")
         return super().read(name, limit)
 
@@ -186,7 +184,7 @@ class _Handle(BufferedReader):
 
 def _handle(file: str) -> _Handle:
     try:
-        descriptor = os.open(file, _FLAGS)
+        descriptor = os.open(file, TO_READ)
     except (OSError, ValueError) as error:
         raise _UnreadableWheelError(shortened(str(getattr(error, "strerror", None) or error))) from error
     status = os.fstat(descriptor)
