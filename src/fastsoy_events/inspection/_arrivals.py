@@ -15,6 +15,8 @@ from fastsoy_events._claim import Located, claims
 from fastsoy_events._discover import by_name, candidates_of, entry_points_of, the_one_that_counts
 from fastsoy_events._installed import installed
 from fastsoy_events._load import folders_first
+from fastsoy_events._order import HOST, owner
+from fastsoy_events._record import Roster
 from fastsoy_events.inspection._check_installed import Metadata, metadata_of, modules_of, text_of
 from fastsoy_events.inspection._places import FileSources, InstalledSources, Sources
 from fastsoy_events.inspection._wheels import WheelError
@@ -209,16 +211,10 @@ class _Gone:
         recorded = {module for source in sources for module in modules_of(text_of(source, "RECORD"))}
         self._modules = {module for module in recorded if not module.startswith(_OF_EDITABLE)}
         with folders_first(path):
-            self._packages = set[str]() if self._modules else set(claims(candidates).roster.claims)
+            self._roster = Roster() if self._modules else claims(candidates).roster
 
     def __contains__(self, module: str) -> bool:
-        return module in self._modules or _is_below(module, self._packages)
-
-
-def _is_below(module: str, packages: set[str]) -> bool:
-    while module and module not in packages:
-        module = module.rpartition(".")[0]
-    return bool(module)
+        return module in self._modules or owner(module, self._roster) != HOST
 
 
 def _with_wheels(wheels: Mapping[Wheel, Sources], gone: Mapping[Wheel, _Gone]) -> Sources:
