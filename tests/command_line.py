@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 PYTHON = (sys.executable, "-P")  # -P: like an installed script, does not put the current directory on sys.path
 COMMAND = (*PYTHON, "-m", "fastsoy_events")
-ADAPTS_TO = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+OF_TERMINALS = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+ADAPTS_TO = {*OF_TERMINALS, "GITHUB_WORKSPACE"}
 
 
 def environment(changes: Mapping[str, str]) -> dict[str, str]:
@@ -48,12 +49,12 @@ def run(
         env=environment(changes),
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
 
-def on_terminal(folder: Path, *arguments: str, width: int, with_stderr: bool = False, **changes: str) -> str:
+def on_terminal(folder: Path | None, *arguments: str, width: int, with_stderr: bool = False, **changes: str) -> str:
     """Return what the command shows on a terminal of a width."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))

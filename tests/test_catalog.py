@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +18,10 @@ from fastsoy_events.inspection._edges import host_modules, publications
 from fastsoy_events.inspection._markdown import as_markdown
 from fastsoy_events.inspection._payload_schema import schema_of
 from fastsoy_events.inspection._trees import survey
+from tests import command_line, npm
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -101,15 +100,7 @@ def named(site: Site, name: str, **arguments: Any) -> CatalogEvent:
 
 
 def run(site: Site, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "fastsoy_events", "catalog", *arguments, "--path", str(site.folder)],
-        cwd=site.folder.parent,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", **changes},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    return command_line.run(site.folder.parent, "catalog", *arguments, "--path", str(site.folder), **changes)
 
 
 # What is in it
@@ -588,25 +579,10 @@ def test_json_has_exactly_the_promised_keys(shop: Site) -> None:
 # AsyncAPI
 
 
-def installed_by_npm(package: str, folder: Path) -> Path:
-    """Install a package of npm; where that cannot be, the test is skipped, except where every test has to run."""
-    npm = shutil.which("npm")
-    problem = "there is no npm"
-    if npm is not None:
-        command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-save", package]
-        done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", timeout=300, check=False)
-        if done.returncode == 0:
-            return folder / "node_modules"
-        problem = f"npm could not install {package}: {done.stderr.strip()[-300:]}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(problem)
-    pytest.skip(problem)
-
-
 @pytest.fixture(scope="session")
 def official(tmp_path_factory: pytest.TempPathFactory) -> Draft7Validator:
     """Return a validator with the official schema of AsyncAPI 3.0."""
-    modules = installed_by_npm("@asyncapi/specs@6", tmp_path_factory.mktemp("asyncapi"))
+    modules = npm.install(tmp_path_factory.mktemp("asyncapi"), "@asyncapi/specs@6")
     text = (modules / "@asyncapi" / "specs" / "schemas" / "3.0.0.json").read_text(encoding="utf-8")
     return Draft7Validator(json.loads(text))
 
@@ -780,16 +756,9 @@ def test_a_file_that_cannot_be_used_gets_one_line(shop: Site, option: str, file:
 
 def test_a_working_folder_that_is_gone_gets_one_line(shop: Site, tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
-    command = f"cd gone && rmdir ../gone && exec {sys.executable} -P -m fastsoy_events catalog --output events.md"
-    done = subprocess.run(
-        ["sh", "-c", command],  # noqa: S607 - wherever the shell is
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(shop.folder)},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    delete_first = ("sh", "-c", 'cd gone && rmdir ../gone && exec "$@"', "sh", *command_line.COMMAND)
+    arguments = ("catalog", "--output", "events.md")
+    done = command_line.run(tmp_path, *arguments, command=delete_first, PYTHONPATH=str(shop.folder))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: events.md cannot be found: No such file or directory\n"
 

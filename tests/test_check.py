@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import re
 import shlex
 import shutil
@@ -35,6 +34,7 @@ from fastsoy_events.inspection._check_loaded import loaded
 from fastsoy_events.inspection._findings import CODES, Spot
 from fastsoy_events.inspection._source import SourceEmit
 from fastsoy_events.inspection._trees import survey
+from tests import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,16 +64,7 @@ for project in projects:
 
 
 def run(folder: Path, *arguments: str, command: str = "check", **changes: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FASTSOY_EVENTS_", "GITHUB_"))}
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "fastsoy_events", command, *arguments],
-        cwd=folder,
-        env={**kept, "PYTHONIOENCODING": "utf-8", "PYTHONDONTWRITEBYTECODE": "1", **changes},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    return command_line.run(folder, command, *arguments, PYTHONDONTWRITEBYTECODE="1", **changes)
 
 
 def found_in(result: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:

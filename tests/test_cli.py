@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import importlib
 import json
 import logging
 import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 import textwrap
 import warnings
 from importlib.metadata import version
@@ -27,14 +22,11 @@ from fastsoy_events import Plugin, bus
 from fastsoy_events.cli import main
 from fastsoy_events.cli._layout import fold
 from fastsoy_events.cli._tables import show_plugins
+from tests.command_line import COMMAND, PYTHON, environment, on_terminal, run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-PYTHON = (sys.executable, "-P")  # -P: like an installed script, does not put the current directory on sys.path
-COMMAND = (*PYTHON, "-m", "fastsoy_events")
-ADAPTS_TO = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 BOX_DRAWING = re.compile("[\u2500-\u257f]")
 ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -88,50 +80,6 @@ def install(site: Path, distribution: str, name: str, module: str, source: str |
     (info / "entry_points.txt").write_text(entry_points, encoding="utf-8")
     if source is not None:
         write_module(site, module, source)
-
-
-def environment(changes: Mapping[str, str]) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ADAPTS_TO and not name.startswith("FASTSOY_EVENTS_")
-    }
-    return {**kept, "PYTHONIOENCODING": "utf-8", **changes}
-
-
-def run(
-    folder: Path, *arguments: str, command: tuple[str, ...] = COMMAND, **changes: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*command, *arguments],
-        cwd=folder,
-        env=environment(changes),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
-
-
-def on_terminal(folder: Path, *arguments: str, width: int, with_stderr: bool = False, **changes: str) -> str:
-    """Return what the command shows on a terminal of a width."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
-    with subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        env=environment({"TERM": "xterm-256color", **changes}),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs if with_stderr else subprocess.DEVNULL,
-    ):
-        os.close(theirs)
-        shown = bytearray()
-        with contextlib.suppress(OSError):  # how Linux says that the other side has closed
-            while part := os.read(ours, 4096):
-                shown += part
-        os.close(ours)
-    return shown.decode().replace("\r\n", "\n")
 
 
 @pytest.fixture
@@ -602,7 +550,11 @@ def test_an_extra_that_is_there_but_damaged_is_not_called_missing(tmp_path: Path
 
 
 def test_an_interrupt_ends_the_command_quietly(tmp_path: Path) -> None:
-    source = "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nos.kill(os.getpid(), signal.SIGINT)"
+    source = """
+        import os, signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.kill(os.getpid(), signal.SIGINT)
+    """
     write_module(tmp_path, "shop", source)
     result = run(tmp_path, "list", "--app", "shop")
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -20,6 +18,7 @@ from fastsoy_events.inspection._draw import as_dot, as_mermaid
 from fastsoy_events.inspection._edges import publications
 from fastsoy_events.inspection._graph import HOST, Graph, drawn
 from fastsoy_events.inspection._trees import survey
+from tests import command_line, npm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -66,16 +65,8 @@ def examples(found: Graph) -> list[str]:
     return [str(cycle) for cycle in found.cycles]
 
 
-def run(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "fastsoy_events", "graph", *arguments, "--path", str(site.folder)],
-        cwd=site.folder.parent,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+def run(site: Site, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    return command_line.run(site.folder.parent, "graph", *arguments, "--path", str(site.folder), **changes)
 
 
 @pytest.fixture
@@ -331,28 +322,12 @@ console.log(JSON.stringify({ ...JSON.parse(outputs[0]), svg: outputs[1] }));
 """
 
 
-def npm(folder: Path, *arguments: str) -> None:
-    """Run npm; where that cannot be, the test is skipped, except where every test has to run."""
-    program = shutil.which("npm")
-    problem = "there is no npm"
-    if program is not None:
-        command = [program, *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", timeout=300, check=False)
-        if done.returncode == 0:
-            return
-        problem = f"npm {' '.join(arguments)} failed: {done.stderr.strip()[-300:]}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(problem)
-    pytest.skip(problem)
-
-
 @pytest.fixture(scope="session")
 def npm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with Mermaid, the part of a browser that it needs to read, and Graphviz."""
     folder = tmp_path_factory.mktemp("npm")
-    packages = ("linkedom@0.18", "@viz-js/viz@3")
-    npm(folder, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-save", *packages)
-    npm(folder, "pack", "mermaid@11")  # only one of its files is needed, and none of what it depends on
+    npm.install(folder, "linkedom@0.18", "@viz-js/viz@3")
+    npm.npm(folder, "pack", "mermaid@11")  # only one of its files is needed, and none of what it depends on
     (archive,) = folder.glob("mermaid-*.tgz")
     with tarfile.open(archive) as packed:
         packed.extract("package/dist/mermaid.min.js", folder, filter="data")

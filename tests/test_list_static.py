@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import pty
 import shutil
-import struct
-import subprocess
 import sys
-import termios
 from dataclasses import replace
 from pathlib import Path
 from textwrap import indent
@@ -24,16 +18,16 @@ from hypothesis import strategies as st
 from fastsoy_events import _discover, _order, bus, handlers, load_plugins
 from fastsoy_events.inspection._static import difference, static_list
 from fastsoy_events.inspection._trees import survey
+from tests import command_line
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Generator, Sequence
 
     from conftest import Site
 
     from fastsoy_events import Handler
     from fastsoy_events.inspection._static import StaticList
-
-COMMAND = (sys.executable, "-P", "-m", "fastsoy_events", "list")
 
 
 def in_sources(site: Site, order: Sequence[str] = ()) -> StaticList:
@@ -56,16 +50,7 @@ def rows(listed: Sequence[Handler]) -> list[dict[str, str | int]]:
 
 
 def run(*arguments: str, folder: Path | None = None, **changes: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTSOY_EVENTS_")}
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        env={**kept, "PYTHONIOENCODING": "utf-8", **changes},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    return command_line.run(folder, "list", *arguments, **changes)
 
 
 # What a load registers
@@ -778,21 +763,7 @@ def test_differences_are_shown_in_both_directions(differing: Site) -> None:
 
 @pytest.mark.parametrize(("width", "heading"), [(200, "only in"), (60, "only in the source")])
 def test_differences_look_well_on_a_terminal(differing: Site, width: int, heading: str) -> None:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
-    kept = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "COLUMNS", "LINES"}}
-    with subprocess.Popen(
-        [*COMMAND, "--static", "--diff", "--path", str(differing.folder)],
-        env={**kept, "TERM": "xterm-256color"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=subprocess.DEVNULL,
-    ):
-        os.close(theirs)
-        shown = bytearray()
-        with contextlib.suppress(OSError):  # how Linux says that the other side has closed
-            while part := os.read(ours, 4096):
-                shown += part
-        os.close(ours)
-    assert heading in shown.decode()
-    assert "zeta.placed" in shown.decode().replace("\x1b[0m", "").replace("\x1b[1m", "")
+    arguments = ("--static", "--diff", "--path", str(differing.folder))
+    shown = command_line.on_terminal(None, "list", *arguments, width=width)
+    assert heading in shown
+    assert "zeta.placed" in shown.replace("\x1b[0m", "").replace("\x1b[1m", "")

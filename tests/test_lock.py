@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import functools
 import json
 import os
 import pickle
-import pty
 import re
 import stat
-import struct
 import subprocess
 import sys
-import termios
 import textwrap
 from dataclasses import replace
 from enum import Enum
@@ -46,6 +42,7 @@ from fastsoy_events import (
     plugins,
 )
 from fastsoy_events._lock import Lock, LockedContract, LockedEvent, LockedHandler, LockedPlugin
+from tests.command_line import environment, on_terminal, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -1070,23 +1067,6 @@ def test_a_lock_error_passes_between_processes() -> None:
 # The commands
 
 
-def environment(changes: dict[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTSOY_EVENTS_")}
-    return {**kept, "PYTHONIOENCODING": "utf-8", "PYTHONDONTWRITEBYTECODE": "1", **changes}
-
-
-def run(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "fastsoy_events", *arguments],
-        cwd=folder,
-        env=environment(changes),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.fixture
 def shop(site: Site) -> Path:
     """Two plugins in the folder `site`, locked; return the folder around it, in which commands run."""
@@ -1266,23 +1246,7 @@ def test_every_other_command_is_held_to_the_lock_that_the_environment_names(shop
 
 
 def test_on_a_terminal_each_difference_fits_and_stays_below_its_beginning(shop: Path) -> None:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 60, 0, 0))
-    with subprocess.Popen(
-        [sys.executable, "-m", "fastsoy_events", "lock", "--check", "--path", "site", "--order", "payroll"],
-        cwd=shop,
-        env=environment({"TERM": "xterm-256color"}),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=subprocess.DEVNULL,
-    ):
-        os.close(theirs)
-        output = bytearray()
-        with contextlib.suppress(OSError):  # how Linux says that the other side has closed
-            while part := os.read(ours, 4096):
-                output += part
-        os.close(ours)
-    text = output.decode()
+    text = on_terminal(shop, "lock", "--check", "--path", "site", "--order", "payroll", width=60)
     assert "\x1b[1;36memployee.created" in text
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
     assert max(map(len, lines)) <= 60

@@ -17,8 +17,8 @@ import pytest
 
 from fastsoy_events.inspection import _scaffold
 from fastsoy_events.inspection._scaffold import ScaffoldError, create, named
+from tests.command_line import COMMAND
 
-COMMAND = (sys.executable, "-P", "-m", "fastsoy_events")
 FILES = [
     "README.md",
     "pyproject.toml",

@@ -5,10 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import os
 import py_compile
 import re
-import subprocess
 import sys
 import textwrap
 import zipfile
@@ -21,8 +19,10 @@ import pytest
 
 from fastsoy_events import load_plugins
 from fastsoy_events.inspection import _timing
+from tests import command_line
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
     from conftest import Site
@@ -38,20 +38,8 @@ def run(site: Site, *arguments: str, app: str = "", **changes: str) -> subproces
     if app:
         (site.folder.parent / "shop.py").write_text(textwrap.dedent(app), encoding="utf-8")
         arguments = (*arguments, "--app", "shop")
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "fastsoy_events", "plugins", *arguments],
-        cwd=site.folder.parent,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(site.folder),
-            "FASTSOY_EVENTS_ALLOWED": "acme-audit,acme-mail",
-            **changes,
-        },
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    variables = {"PYTHONPATH": str(site.folder), "FASTSOY_EVENTS_ALLOWED": "acme-audit,acme-mail", **changes}
+    return command_line.run(site.folder.parent, "plugins", *arguments, **variables)
 
 
 def modules(site: Site, *arguments: str, app: str = "") -> dict[str, set[str]]:

@@ -27,6 +27,7 @@ from fastsoy_events.inspection._preview import preview
 from fastsoy_events.inspection._static import static_list
 from fastsoy_events.inspection._trees import survey
 from fastsoy_events.inspection._wheels import WheelError, opened
+from tests import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 GROUP = "fastsoy.event_handlers"
-COMMAND = (sys.executable, "-P", "-m", "fastsoy_events", "preview")
 
 ONE_HANDLER = """
     from fastsoy_events import on
@@ -107,16 +107,7 @@ def install(wheel: Path, site: Path) -> None:
 
 
 def run(*arguments: str | Path, folder: Path | None = None, status: int = 0, **changes: str) -> tuple[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTSOY_EVENTS_")}
-    result = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        cwd=folder,
-        env={**kept, "PYTHONIOENCODING": "utf-8", **changes},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+    result = command_line.run(folder, "preview", *arguments, **changes)
     assert "Traceback" not in result.stderr, result.stderr
     assert result.returncode == status, result.stdout + result.stderr
     return result.stdout, result.stderr

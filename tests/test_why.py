@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import re
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,8 +14,10 @@ from fastsoy_events import bus, load_plugins
 from fastsoy_events._model import Candidate
 from fastsoy_events.inspection._trees import survey
 from fastsoy_events.inspection._why import Explanation, explain
+from tests import command_line
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
 
     from conftest import Site
@@ -46,15 +45,7 @@ def left_out(explanation: Explanation) -> dict[str, str]:
 
 
 def run(site: Site, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "fastsoy_events", "why", *arguments, "--path", str(site.folder)],
-        cwd=site.folder.parent,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", **changes},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    return command_line.run(site.folder.parent, "why", *arguments, "--path", str(site.folder), **changes)
 
 
 @pytest.fixture
