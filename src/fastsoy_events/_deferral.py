@@ -10,16 +10,17 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 from fastsoy_events import _report
+from fastsoy_events._dispatch import goes_through
 from fastsoy_events._record import Failures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Iterable, Iterator, Sequence
     from contextvars import Context
     from types import TracebackType
 
     from fastsoy_events._model import HandlerFailure
 
-Run: TypeAlias = "Callable[[str, Mapping[str, object]], Coroutine[Any, Any, Failures]]"
+Start: TypeAlias = "Callable[[], Coroutine[Any, Any, Failures]]"
 
 _innermost: ContextVar[Block | None] = ContextVar("fastsoy_events.deferred", default=None)
 _by_hand: ContextVar[bool] = ContextVar("fastsoy_events.flushed_by_hand", default=False)
@@ -27,39 +28,47 @@ _numbers = count()
 
 
 class Kept(NamedTuple):
-    """An emit that waits.
+    """An emit that waits, or what else belongs to an event.
 
     Args:
         number: tells which of two came first.
         event: the event's name.
-        payload: its keywords.
+        start: runs it.
         context: a copy of the context that it was emitted in.
+        is_emit: whether it is an emit.
     """
 
     number: int
     event: str
-    payload: Mapping[str, object]
+    start: Start
     context: Context
+    is_emit: bool
 
 
 class Block:
     """Where emits wait, and which block is around it.
 
     Args:
-        run: runs the handlers of an event; it tells the bus, too.
+        bus: whose emits wait.
         key: names what is committed; None for anything.
     """
 
-    def __init__(self, run: Run, key: Hashable) -> None:
-        self.run = run
+    def __init__(self, bus: object, key: Hashable) -> None:
+        self.bus = bus
         self.key = key
         self.outer: Block | None = None
         self.is_open = False
         self.kept: list[Kept] = []
 
-    def keep(self, event: str, payload: Mapping[str, object]) -> None:
+    def keep(self, event: str, start: Start) -> None:
         """Have an emit wait."""
-        self.kept.append(Kept(next(_numbers), event, payload, copy_context()))
+        self.kept.append(Kept(next(_numbers), event, start, copy_context(), is_emit=True))
+
+    def keep_work(self, event: str, function: Callable[[], Awaitable[object]]) -> None:
+        """Have something wait that belongs to an event."""
+        self.kept.append(
+            Kept(next(_numbers), event, partial(_run_work, event, function), copy_context(), is_emit=False)
+        )
 
     def take(self) -> list[Kept]:
         """Return what waits, in the order in which it was emitted, and keep it no longer."""
@@ -72,7 +81,7 @@ class Block:
 
     def takes_over(self, inner: Block) -> bool:
         """Tell whether what waits in a block inside this one is to wait here, once that one has ended."""
-        return self.run == inner.run and (inner.key is None or self.is_of(inner.key))
+        return self.bus is inner.bus and (inner.key is None or self.is_of(inner.key))
 
     def is_of(self, key: Hashable) -> bool:
         """Tell whether what is committed here includes what a key names."""
@@ -110,15 +119,15 @@ class Scope:
         ()
     """
 
-    def __init__(self, run: Run, key: Hashable = None) -> None:
+    def __init__(self, bus: object, key: Hashable = None) -> None:
         self.failures = Failures()
-        self._block = Block(run, key)
+        self._block = Block(bus, key)
         self._was_entered = False
 
     @property
     def pending(self) -> tuple[str, ...]:
         """Return the names of the events that wait here, in the order in which they were emitted."""
-        return tuple(kept.event for kept in sorted(self._block.kept, key=itemgetter(0)))
+        return tuple(kept.event for kept in sorted(self._block.kept, key=itemgetter(0)) if kept.is_emit)
 
     @property
     def is_inner(self) -> bool:
@@ -139,7 +148,7 @@ class Scope:
         around = next(_open_from(block.outer), None)
         failures: list[HandlerFailure] = []
         try:
-            await _run_all([(block.run, kept) for kept in block.take()], around, failures, is_by_hand=block.is_open)
+            await _run_all(block.take(), around, failures, is_by_hand=block.is_open)
         finally:
             self.failures = Failures((*self.failures, *failures))
         return Failures(failures)
@@ -164,7 +173,7 @@ class Scope:
             _innermost.set(block.outer)
         heir = block.heir()
         if kind is not None:
-            _report.dropped([kept.event for kept in block.take()], kind)
+            _report.dropped(_names(block.take()), kind)
         elif heir is not None:
             heir.kept += block.take()
         else:
@@ -174,13 +183,13 @@ class Scope:
 # What looks for the block of the running code
 
 
-def nearest(run: Run) -> Block | None:
-    """Return the innermost block that is still open, of the bus that runs its events so; None outside of any."""
+def nearest(bus: object) -> Block | None:
+    """Return a bus's innermost block that is still open; None outside of any."""
     innermost = _innermost.get()
     if innermost is not None and not innermost.is_open:  # a task outlives the block that it was started in
         innermost = next(_open_from(innermost), None)
         _innermost.set(innermost)  # emits outside of any block are quick again
-    return next((block for block in _open_from(innermost) if block.run == run), None)
+    return next((block for block in _open_from(innermost) if block.bus is bus), None)
 
 
 def is_nowhere() -> bool:
@@ -214,9 +223,9 @@ async def flush_deferred() -> Failures:
         welcome 1
         rolled back
     """
-    waiting = [(block.run, kept) for block in _open_from(_innermost.get()) for kept in block.take()]
+    waiting = [kept for block in _open_from(_innermost.get()) for kept in block.take()]
     failures: list[HandlerFailure] = []
-    await _run_all(sorted(waiting, key=lambda each: each[1].number), None, failures, is_by_hand=True)
+    await _run_all(sorted(waiting, key=itemgetter(0)), None, failures, is_by_hand=True)
     return Failures(failures)
 
 
@@ -236,17 +245,31 @@ def drop_since(number: int, key: Hashable) -> None:
 
 
 async def _run_all(
-    waiting: Sequence[tuple[Run, Kept]], around: Block | None, failures: list[HandlerFailure], *, is_by_hand: bool
+    waiting: Sequence[Kept], around: Block | None, failures: list[HandlerFailure], *, is_by_hand: bool
 ) -> None:
     settings: list[tuple[ContextVar[Any], object]] = [(_innermost, around), (_by_hand, is_by_hand), *_connections()]
-    for place, (run, kept) in enumerate(waiting):
+    for place, kept in enumerate(waiting):
         for variable, value in settings:
             kept.context.run(variable.set, value)
         try:
-            failures += await _InContext(kept.context, run(kept.event, kept.payload))
+            failures += await _InContext(kept.context, kept.start())
         except BaseException as error:
-            _tell_unrun([each.event for _, each in waiting[place:]], error)
+            _tell_unrun(_names(waiting[place:]), error)
             raise
+
+
+async def _run_work(event: str, function: Callable[[], Awaitable[object]]) -> Failures:
+    try:
+        await function()
+    except BaseException as error:
+        if goes_through(error):
+            raise
+        _report.work_failed(event, error)
+    return Failures()
+
+
+def _names(waiting: Iterable[Kept]) -> list[str]:
+    return [kept.event for kept in waiting]
 
 
 def _connections() -> Iterable[tuple[ContextVar[Any], object]]:
