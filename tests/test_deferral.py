@@ -1237,3 +1237,26 @@ async def test_a_block_that_is_cancelled_in_its_deferred_work_says_what_did_not_
     assert [record.getMessage() for record in caplog.records] == [
         "Deferred events were stopped by CancelledError while item.kept ran; these did not run: item.made"
     ]
+
+
+def test_no_emit_of_a_thread_is_lost_when_the_block_closes_at_that_moment(fresh_bus: EventBus) -> None:
+    seen: list[int] = []
+    fresh_bus.on("item.made")(lambda number: seen.append(number))
+    has_begun, most = threading.Event(), 2_000
+
+    async def emit_all() -> None:
+        for number in range(most):
+            await made(fresh_bus, number)
+            has_begun.set()
+
+    async def main() -> None:
+        async with fresh_bus.deferred():
+            thread = threading.Thread(target=copy_context().run, args=[asyncio.run, emit_all()])
+            thread.start()
+            has_begun.wait()
+        while thread.is_alive():
+            async with fresh_bus.deferred():
+                await asyncio.to_thread(thread.join, 0.001)
+
+    asyncio.run(main())
+    assert sorted(seen) == list(range(most))

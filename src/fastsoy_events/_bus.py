@@ -268,11 +268,12 @@ class EventBus(Registry):
             stored
             forwarded
         """
-        block = self._nearest_block()
-        if block is None:
-            await function()
-        else:
-            block.keep_work(event, function)
+        if self._defers:
+            from fastsoy_events._deferral import keep_work
+
+            if keep_work(self, event, function):
+                return
+        await function()
 
     async def run_handler(self, handler: Handler, /, **payload: object) -> Failures:
         """Run one handler, as an emit of its event would: within its limits, its failure logged and returned.

@@ -7,6 +7,7 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from itertools import count
 from operator import itemgetter
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 from fastsoy_events import _report
@@ -59,21 +60,39 @@ class Block:
         self.outer: Block | None = None
         self.is_open = False
         self.kept: list[Kept] = []
+        self._lock = Lock()  # threads that were started in the block emit into it
 
-    def keep(self, event: str, start: Start) -> None:
-        """Have an emit wait."""
-        self.kept.append(Kept(next(_numbers), event, start, copy_context(), is_emit=True))
-
-    def keep_work(self, event: str, function: Callable[[], Awaitable[object]]) -> None:
-        """Have something wait that belongs to an event."""
-        self.kept.append(
-            Kept(next(_numbers), event, partial(_run_work, event, function), copy_context(), is_emit=False)
-        )
+    def keep(self, *kept: Kept) -> bool:
+        """Have something wait, and tell whether it does: not where the block has been closed meanwhile."""
+        with self._lock:
+            if self.is_open:
+                self.kept += kept
+            return self.is_open
 
     def take(self) -> list[Kept]:
         """Return what waits, in the order in which it was emitted, and keep it no longer."""
-        taken, self.kept = self.kept, []
+        with self._lock:
+            taken, self.kept = self.kept, []
         return sorted(taken, key=itemgetter(0))  # an inner block hands over when it ends
+
+    def drop_since(self, number: int) -> None:
+        """Drop what was emitted after a mark."""
+        with self._lock:
+            self.kept = [kept for kept in self.kept if kept.number < number]
+
+    def close(self) -> None:
+        """Let nothing more wait here; what does so is still to be taken."""
+        with self._lock:
+            self.is_open = False
+
+    def hand_over(self) -> bool:
+        """Have what waits here wait in the block that goes on with it, and tell whether there is one."""
+        while (heir := self.heir()) is not None:
+            kept = self.take()
+            if heir.keep(*kept):
+                return True
+            self.kept = kept
+        return False
 
     def heir(self) -> Block | None:
         """Return the block around this one that goes on with what waits here: one of the same transaction."""
@@ -167,23 +186,37 @@ class Scope:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         block = self._block
-        block.is_open = False
+        block.close()
         block.outer = next(_open_from(block.outer), None)  # what has ended is not held on to
         if _innermost.get() is block:  # else blocks end in another order, or context, than they were entered in
             _innermost.set(block.outer)
-        heir = block.heir()
         if kind is not None:
             _report.dropped(_names(block.take()), kind)
-        elif heir is not None:
-            heir.kept += block.take()
-        else:
+        elif not block.hand_over():
             await self.flush()
 
 
 # What looks for the block of the running code
 
 
-def nearest(bus: object) -> Block | None:
+def keep_emit(bus: object, event: str, start: Start) -> bool:
+    """Have an emit wait in the innermost open block of a bus, and tell whether there is one."""
+    return _keep(bus, event, start, is_emit=True)
+
+
+def keep_work(bus: object, event: str, function: Callable[[], Awaitable[object]]) -> bool:
+    """Have something wait that belongs to an event, likewise."""
+    return _keep(bus, event, partial(_run_work, event, function), is_emit=False)
+
+
+def _keep(bus: object, event: str, start: Start, *, is_emit: bool) -> bool:
+    while (block := _nearest(bus)) is not None:
+        if block.keep(Kept(next(_numbers), event, start, copy_context(), is_emit)):
+            return True
+    return False
+
+
+def _nearest(bus: object) -> Block | None:
     """Return a bus's innermost block that is still open; None outside of any."""
     innermost = _innermost.get()
     if innermost is not None and not innermost.is_open:  # a task outlives the block that it was started in
@@ -238,7 +271,7 @@ def drop_since(number: int, key: Hashable) -> None:
     """Drop what was emitted after a mark in the blocks around that wait for what a key names: it was rolled back."""
     for block in _open_from(_innermost.get()):
         if block.is_of(key):
-            block.kept = [kept for kept in block.kept if kept.number < number]
+            block.drop_since(number)
 
 
 # What runs that has waited

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from fastsoy_events._contract import Contract
-    from fastsoy_events._deferral import Block
     from fastsoy_events._model import Handler, HandlerFailure, Plugin
     from fastsoy_events._record import Execution, Failures, Plan
     from fastsoy_events._state import Declared
@@ -229,17 +228,11 @@ class Registry(Dispatcher):
         return NO_FAILURES if self._has_deferred(event, payload) else await run(self._made_plan(event), payload)
 
     def _has_deferred(self, event: str, payload: Mapping[str, object]) -> bool:
-        block = self._nearest_block()
-        if block is not None:
-            block.keep(event, partial(self._run_kept, event, payload))
-        return block is not None
-
-    def _nearest_block(self) -> Block | None:
         if not self._defers:
-            return None
-        from fastsoy_events._deferral import nearest
+            return False
+        from fastsoy_events._deferral import keep_emit
 
-        return nearest(self)
+        return keep_emit(self, event, partial(self._run_kept, event, payload))
 
     def _run_kept(self, event: str, payload: Mapping[str, object]) -> Coroutine[Any, Any, Failures]:
         return run(self._made_plan(event), payload)
