@@ -155,7 +155,8 @@ class FastsoyByContract(FastsoyByName):
 
         bus = EventBus()
         source: Namespace = {}
-        exec(f"def declared(*, {', '.join(case.names)}): ...", source)  # noqa: S102 - from the names above
+        parameters = ", ".join(["*", *case.names]) if case.names else ""
+        exec(f"def declared({parameters}): ...", source)  # noqa: S102 - from the names above
         event = bus.event(EVENT)(source["declared"])
         for handler in handlers:
             bus.on(EVENT)(handler)
@@ -479,11 +480,13 @@ class Psygnal(Competitor):
 
 LIMIT = Limit()
 BUS = FastsoyByName()
+BUS_BY_OBJECT = FastsoyByContract()
 DICTIONARY_BUS = DictionaryBus()
 
 COMPETITORS: tuple[Competitor, ...] = (
     LIMIT,
     BUS,
+    BUS_BY_OBJECT,
     DICTIONARY_BUS,
     NitroAsync(),
     NitroSync(),

@@ -86,7 +86,7 @@ def _bars(axis: Any, values: Mapping[str, float], own: str, start: float = 0) ->
 def _dispatch(axis: Any, found: Mapping[str, Any]) -> None:
     case = next(case for case in found["cases"] if case["name"] == "N = 10")
     values = {name: row["ratio"]["median"] for name, row in case["rows"].items()}
-    _bars(axis, values, BUS.name, start=1)
+    _bars(axis, values, "fastsoy", start=1)
     axis.set_xscale("log")
     axis.set_xlim(min(values.values()) / 1.3, max(values.values()) * 3)
     axis.axvline(1, color=OTHER, linewidth=0.8)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import discovery
-from benchmarks.competitors import BUS, COMPETITORS, KEYWORDS, LIMIT, Case
+from benchmarks.competitors import BUS, BUS_BY_OBJECT, COMPETITORS, KEYWORDS, LIMIT, Case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -128,17 +128,18 @@ def _missing(missing: Mapping[str, str]) -> list[str]:
 
 def _summary(found: Mapping[str, Any]) -> str:
     isolating = {name for name, traits in found["traits"].items() if traits["failure"] == "the others run"}
+    own_names = (BUS.name, BUS_BY_OBJECT.name)
     rows = []
     for case in found["cases"]:
         peers = {
             name: row["ratio"]
             for name, row in case["rows"].items()
-            if name in isolating and name not in (LIMIT.name, BUS.name)
+            if name in isolating and name not in (LIMIT.name, *own_names)
         }
         best = min(peers, key=lambda name: peers[name]["median"], default=None)
-        own = _spread(case["rows"][BUS.name]["ratio"]) if BUS.name in case["rows"] else DASH
-        rows.append([case["name"], own, f"{best}: {_spread(peers[best])}" if best else DASH])
-    return _table(["case", BUS.name, "best peer that isolates failures"], rows)
+        own = [_spread(case["rows"][name]["ratio"]) if name in case["rows"] else DASH for name in own_names]
+        rows.append([case["name"], *own, f"{best}: {_spread(peers[best])}" if best else DASH])
+    return _table(["case", *own_names, "best peer that isolates failures"], rows)
 
 
 def _cases(found: Mapping[str, Any], measure: str, factor: float) -> str:

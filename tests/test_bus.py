@@ -191,6 +191,7 @@ def test_a_handler_can_be_a_row_of_a_table() -> None:
         "event": "employee.created",
         "position": 0,
         "id": "acme:mail:acme.mail:Desk.greet",
+        "stable_id": "",
         "plugin": "mail",
         "distribution": "acme",
         "version": "1.0",
@@ -544,3 +545,41 @@ async def test_emits_on_the_default_bus_in_isolation_find_nobody(default_bus: Ev
     failures = await default_bus.emit("employee.created", employee_id=1)
     assert type(failures) is Failures
     assert failures == ()
+
+
+# One handler by itself
+
+
+async def test_one_handler_runs_as_an_emit_would_run_it(fresh_bus: EventBus, caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[object] = []
+    fresh_bus.on("item.made")(lambda number: seen.append(number))
+
+    @fresh_bus.on("item.made", timeout=60)
+    async def fail(**payload: object) -> None:
+        seen.append(payload)
+        raise LookupError("none")
+
+    first, second = fresh_bus.handlers()
+    assert await fresh_bus.run_handler(first, number=1) == ()
+    (failure,) = await fresh_bus.run_handler(second, number=2)
+    assert seen == [1, {"number": 2}]
+    assert (failure.event, failure.handler, str(failure.error)) == ("item.made", second, "none")
+    assert [record.getMessage() for record in caplog.records] == [f"Event handler error: item.made / {second.label}"]
+
+
+async def test_a_handler_that_is_gone_cannot_be_run(fresh_bus: EventBus) -> None:
+    fresh_bus.on("item.made")(print)
+    (handler,) = fresh_bus.handlers()
+    with (
+        fresh_bus.isolated(),
+        pytest.raises(LookupError, match=r"item.made has no handler .*print: take the record out"),
+    ):
+        await fresh_bus.run_handler(handler)
+
+
+async def test_a_handler_is_run_by_itself_although_emits_are_wrapped_or_wait(fresh_bus: EventBus) -> None:
+    seen: list[object] = []
+    fresh_bus.on("item.made")(lambda number: seen.append(number))
+    async with fresh_bus.deferred():
+        await fresh_bus.run_handler(fresh_bus.handlers()[0], number=1)
+        assert seen == [1]

@@ -129,6 +129,7 @@ def test_list_as_json_has_exactly_the_promised_keys_in_order(tmp_path: Path, sit
             "event",
             "position",
             "id",
+            "stable_id",
             "plugin",
             "distribution",
             "version",
@@ -143,6 +144,7 @@ def test_list_as_json_has_exactly_the_promised_keys_in_order(tmp_path: Path, sit
         "event": "employee.created",
         "position": 1,
         "id": "acme-people:people:acme_people.handlers:greet",
+        "stable_id": "",
         "plugin": "people",
         "distribution": "acme-people",
         "version": "2.0.1",
@@ -550,12 +552,8 @@ def test_an_extra_that_is_there_but_damaged_is_not_called_missing(tmp_path: Path
 
 
 def test_an_interrupt_ends_the_command_quietly(tmp_path: Path) -> None:
-    source = """
-        import os, signal
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.kill(os.getpid(), signal.SIGINT)
-    """
-    write_module(tmp_path, "shop", source)
+    as_at_a_terminal = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    write_module(tmp_path, "shop", f"import os, signal\n{as_at_a_terminal}\nos.kill(os.getpid(), signal.SIGINT)")
     result = run(tmp_path, "list", "--app", "shop")
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
 

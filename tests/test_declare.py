@@ -953,3 +953,35 @@ def test_two_files_whose_modules_share_a_name_by_chance_keep_their_handlers(site
         spec.loader.exec_module(module)
         modules.append(module)
     assert calls_of() == ["one", "two"]
+
+
+# Stable ids
+
+
+async def test_a_stable_id_takes_the_place_of_the_name_wherever_the_handler_is_to_be_found_again(
+    fresh_bus: EventBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    @fresh_bus.on("item.made", id="mail.send")
+    async def fail() -> None:
+        raise LookupError
+
+    (handler,) = fresh_bus.handlers()
+    assert (handler.id, handler.stable_id) == ("host:mail.send", "mail.send")
+    assert handler.label == f"{__name__}.{fail.__qualname__} [mail.send]"
+    assert handler.as_dict()["stable_id"] == "mail.send"
+    (failure,) = await fresh_bus.emit("item.made")
+    assert str(failure) == f"item.made / {handler.label}: LookupError"
+    assert caplog.messages == [f"Event handler error: item.made / {handler.label}"]
+
+
+def test_a_second_handler_with_the_same_stable_id_is_told_apart(fresh_bus: EventBus) -> None:
+    fresh_bus.on("item.made", id="mail")(lambda: None)
+    fresh_bus.on("item.made", id="mail", slow_after=1.0)(lambda: None)
+    assert [handler.id for handler in fresh_bus.handlers()] == ["host:mail", "host:mail#2"]
+
+
+@pytest.mark.parametrize("stable_id", ["", "Mail", "mail send", "mail.", "mail..send", "1mail", "mail-send", 1, "m\n"])
+def test_an_id_that_is_none_is_refused(fresh_bus: EventBus, stable_id: str) -> None:
+    with pytest.raises(RegistrationError, match=r'takes an id in lower snake case, .* write id="mail.send", not id='):
+        fresh_bus.on("item.made", id=stable_id)
+    assert fresh_bus.handlers() == ()

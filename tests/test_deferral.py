@@ -1144,3 +1144,119 @@ def test_trees_that_grow_at_the_same_time_do_as_each_would_alone(trees: list[lis
         model = Model()
         model.do(steps, None)
         assert logs[number] == model.log
+
+
+# What belongs to an event, and is not its handlers
+
+
+async def test_work_runs_at_once_outside_of_any_block_and_what_it_raises_is_raised(fresh_bus: EventBus) -> None:
+    ran = []
+
+    async def work() -> None:
+        ran.append("work")
+
+    async def fail() -> None:
+        raise LookupError("no such table")
+
+    await fresh_bus.defer("item.made", work)
+    assert ran == ["work"]
+    with pytest.raises(LookupError, match="no such table"):
+        await fresh_bus.defer("item.made", fail)
+    async with fresh_bus.deferred():
+        pass
+    await fresh_bus.defer("item.made", work)
+    assert ran == ["work", "work"]
+
+
+async def test_work_in_a_block_runs_among_the_emits_in_the_context_of_the_call(
+    fresh_bus: EventBus, seen: list[object]
+) -> None:
+    request: ContextVar[str] = ContextVar("request")
+
+    async def work() -> None:
+        seen.append(request.get())
+
+    request.set("first")
+    async with fresh_bus.deferred() as scope:
+        await made(fresh_bus, 1)
+        await fresh_bus.defer("item.made", work)
+        request.set("second")
+        await made(fresh_bus, 2)
+        assert scope.pending == ("item.made", "item.made")  # the emits
+        assert seen == []
+    assert seen == [1, "first", 2]
+
+
+async def test_work_is_dropped_with_its_block(fresh_bus: EventBus, seen: list[object]) -> None:
+    async def work() -> None:
+        seen.append("work")
+
+    with suppress(ZeroDivisionError):
+        async with fresh_bus.deferred():
+            await fresh_bus.defer("item.made", work)
+            raise ZeroDivisionError
+    assert seen == []
+
+
+async def test_deferred_work_that_fails_is_logged_and_stops_nothing(
+    fresh_bus: EventBus, seen: list[object], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> None:
+        raise LookupError("no such table")
+
+    async with fresh_bus.deferred() as scope:
+        await fresh_bus.defer("item.made", fail)
+        await made(fresh_bus, 1)
+    assert (seen, scope.failures) == ([1], ())
+    (record,) = caplog.records
+    assert record.getMessage() == "What was deferred with the event has failed: item.made"
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], LookupError)
+
+
+async def test_a_block_that_is_cancelled_in_its_deferred_work_says_what_did_not_run(
+    fresh_bus: EventBus, seen: list[object], caplog: pytest.LogCaptureFixture
+) -> None:
+    began = asyncio.Event()
+
+    async def hang() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    async def hire() -> None:
+        async with fresh_bus.deferred():
+            await fresh_bus.defer("item.kept", hang)
+            await made(fresh_bus, 1)
+
+    task = asyncio.create_task(hire())
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == []
+    assert [record.getMessage() for record in caplog.records] == [
+        "Deferred events were stopped by CancelledError while item.kept ran; these did not run: item.made"
+    ]
+
+
+def test_no_emit_of_a_thread_is_lost_when_the_block_closes_at_that_moment(fresh_bus: EventBus) -> None:
+    seen: list[int] = []
+    fresh_bus.on("item.made")(lambda number: seen.append(number))
+    has_begun, most = threading.Event(), 2_000
+
+    async def emit_all() -> None:
+        for number in range(most):
+            await made(fresh_bus, number)
+            has_begun.set()
+
+    async def main() -> None:
+        async with fresh_bus.deferred():
+            thread = threading.Thread(target=copy_context().run, args=[asyncio.run, emit_all()])
+            thread.start()
+            has_begun.wait()
+        while thread.is_alive():
+            async with fresh_bus.deferred():
+                await asyncio.to_thread(thread.join, 0.001)
+
+    asyncio.run(main())
+    assert sorted(seen) == list(range(most))

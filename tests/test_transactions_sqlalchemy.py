@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_ses
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from fastsoy_events import bus, deferred, emit
-from fastsoy_events.contrib.sqlalchemy import atomic
+from fastsoy_events.contrib.sqlalchemy import atomic, current_session
 from fastsoy_events.testing import flush_deferred
 
 pytest.register_assert_rewrite("tests.databases")
@@ -69,6 +70,12 @@ def engine_of(store: Store) -> AsyncEngine:
     return create_async_engine(store.database.url)
 
 
+async def in_a_task(ended: asyncio.Event | None = None) -> AsyncSession | None:
+    if ended:
+        await ended.wait()
+    return current_session()
+
+
 class TestSQLAlchemy(Transactions):
     @pytest.fixture
     async def ready(self, store: Store) -> AsyncIterator[Store]:
@@ -84,6 +91,34 @@ class TestSQLAlchemy(Transactions):
     async def session(self, ready: Store) -> AsyncIterator[AsyncSession]:  # noqa: ARG002 - which opens the database
         async with self.sessions() as session:
             yield session
+
+    # The session that code without one finds
+
+    async def test_the_session_of_the_innermost_open_block_is_the_current_one(
+        self, session: AsyncSession, ready: Store
+    ) -> None:
+        found: list[object] = []
+        bus.on("person.created")(lambda **_: found.append(current_session()))
+        assert current_session() is None
+        async with self.sessions() as other, atomic(session):
+            assert current_session() is session
+            await emit("person.created")
+            if not isinstance(ready, SqliteStore):  # which lets one write at a time
+                async with atomic(other):
+                    assert current_session() is other
+            async with atomic(session):
+                assert current_session() is session
+            assert await asyncio.create_task(in_a_task()) is session
+            assert current_session() is session
+        assert current_session() is None
+        assert found == [None]  # the handlers run in a copy of the context, and after the commit
+
+    async def test_a_task_that_outlives_the_block_has_no_current_session(self, session: AsyncSession) -> None:
+        ended = asyncio.Event()
+        async with atomic(session):
+            task = asyncio.create_task(in_a_task(ended))
+        ended.set()
+        assert await task is None
 
     # Which transaction it is
 

@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, cast
 
 from fastsoy_events import _declare, _order
+from fastsoy_events._dispatch import run
+from fastsoy_events._record import Options, Plan
 from fastsoy_events._registry import VALIDATIONS, Registry, warn
 from fastsoy_events._state import State, declared_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Hashable
+    from collections.abc import Awaitable, Callable, Generator, Hashable
 
     from fastsoy_events._contract import Event
     from fastsoy_events._deferral import Scope
     from fastsoy_events._model import Handler
-    from fastsoy_events._record import Failures, Limits
+    from fastsoy_events._record import Failures
     from fastsoy_events._registry import Validation
 
 P = ParamSpec("P")
@@ -38,7 +40,13 @@ class EventBus(Registry):
     """
 
     def on(
-        self, event: str, *, timeout: float | None = None, slow_after: float | None = None, thread: bool = False
+        self,
+        event: str,
+        *,
+        timeout: float | None = None,
+        slow_after: float | None = None,
+        thread: bool = False,
+        id: str | None = None,  # noqa: A002 - the field's word, and nothing here needs the builtin
     ) -> Callable[[F], F]:
         """Register the decorated callable as a handler of an event, and return it unchanged.
 
@@ -52,14 +60,16 @@ class EventBus(Registry):
                 `slow_after`.
             thread: run a plain function in a thread, with the emitter's context variables, so that it may block. The
                 next handler waits for it all the same.
+            id: what the handler is known by in locks, and wherever else it is to be found again, although it may be
+                renamed or moved: lower snake case, such as `mail.send`. None for its module and name.
 
         Returns:
             The decorator.
 
         Raises:
-            RegistrationError: a `TypeError`, for a name that is no `str` and times that are none, and, from the
-                decorator, for what is not callable, generator functions, positional-only parameters, and a timeout or
-                thread that the handler cannot have.
+            RegistrationError: a `TypeError`, for a name that is no `str`, for times and ids that are none, and, from
+                the decorator, for what is not callable, generator functions, positional-only parameters, and a timeout
+                or thread that the handler cannot have.
 
         Example:
             >>> bus = EventBus()
@@ -68,14 +78,16 @@ class EventBus(Registry):
         """
         name = _declare.checked_name(event, "on")
         _declare.warn_of_convention(name, stacklevel=3)
-        limits: Limits | None = None
+        options: Options | None = None
         if timeout is not None or slow_after is not None or thread:
             from fastsoy_events import _guard  # here, since few handlers have limits, and it needs asyncio
 
-            limits = _guard.checked_limits(name, timeout, slow_after, thread=thread)
+            options = _guard.checked_limits(name, timeout, slow_after, thread=thread)
+        if id is not None:
+            options = (options or Options())._replace(id=_declare.checked_id(name, id))
 
         def register(function: F) -> F:
-            self._register(name, function, sys._getframe(1), limits)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - whose code applies it?
+            self._register(name, function, sys._getframe(1), options)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - whose code applies it?
             return function
 
         return register
@@ -194,7 +206,7 @@ class EventBus(Registry):
             raise ValueError(f"a number of seconds more than 0, or None, is wanted: not {seconds!r}")
         self._set(self._validation, self._defaults._replace(**{name: seconds}))  # type: ignore[arg-type]  # one of the two
 
-    def _set(self, validation: Validation, defaults: Limits) -> None:
+    def _set(self, validation: Validation, defaults: Options) -> None:
         with self._lock:
             self._validation = validation
             self._defaults = defaults
@@ -228,7 +240,68 @@ class EventBus(Registry):
             if not self._defers:
                 self._defers = True
                 self._use(self._state)
-        return Scope(self._run_kept, key)
+        return Scope(self, key)
+
+    async def defer(self, event: str, function: Callable[[], Awaitable[object]]) -> None:
+        """Run what belongs to an event when the event's handlers would run: for extensions that keep or forward events.
+
+        Outside of any `deferred()` block it runs at once. In one it waits among the emits, is dropped as they are, and
+        runs in a copy of the context of the call.
+
+        Args:
+            event: what it belongs to; names it in logs.
+            function: an `async` callable without arguments.
+
+        Raises:
+            BaseException: what the function raises outside of any block. In one it is logged, and what waits behind it
+                runs all the same.
+
+        Example:
+            >>> import asyncio
+            >>> bus = EventBus()
+            >>> async def forward(): print("forwarded")
+            >>> async def hire():
+            ...     async with bus.deferred():
+            ...         await bus.defer("employee.created", forward)
+            ...         print("stored")
+            >>> asyncio.run(hire())
+            stored
+            forwarded
+        """
+        if self._defers:
+            from fastsoy_events._deferral import keep_work
+
+            if keep_work(self, event, function):
+                return
+        await function()
+
+    async def run_handler(self, handler: Handler, /, **payload: object) -> Failures:
+        """Run one handler, as an emit of its event would: within its limits, its failure logged and returned.
+
+        Args:
+            handler: its record, out of `handlers()`.
+            payload: passed to it as keywords, unchanged.
+
+        Returns:
+            Its failure, or nothing.
+
+        Raises:
+            LookupError: where the bus has no such handler any more.
+
+        Example:
+            >>> import asyncio
+            >>> bus = EventBus()
+            >>> @bus.on("employee.created")
+            ... def greet(employee_id): print("welcome", employee_id)
+            >>> asyncio.run(bus.run_handler(bus.handlers()[0], employee_id=1))
+            welcome 1
+            ()
+        """
+        plan = self._made_plan(handler.event)
+        for function in plan.functions:
+            if plan.describe(function).id == handler.id:
+                return await run(Plan(plan.event, (function,), plan.describe, plan.tell), payload)
+        raise LookupError(f"{handler.event} has no handler {handler.id}: take the record out of bus.handlers()")
 
     def emit_sync(self, event: str, /, **payload: object) -> Failures:
         """Emit from code that is not asynchronous: run the event's handlers to their end in an event loop of their own.

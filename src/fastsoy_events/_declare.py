@@ -15,11 +15,12 @@ from fastsoy_events.errors import EventNameWarning, RegistrationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastsoy_events._record import Limits
+    from fastsoy_events._record import Options
 
 _WORD = r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*"
 _CACHED = type(lru_cache(lambda: None))  # it passes its arguments on as they are
 _CONVENTION = re.compile(rf"{_WORD}(?:\.{_WORD})+")
+_ID = re.compile(rf"{_WORD}(?:\.{_WORD})*")
 
 
 def checked_name(event: object, decorator: str) -> str:
@@ -43,6 +44,20 @@ def checked_name(event: object, decorator: str) -> str:
     raise RegistrationError(f"@{decorator} takes the name of the event: write {right}, not @{decorator}({event!r})")
 
 
+def checked_id(event: str, stable_id: object) -> str:
+    """Return a handler's id as a plain `str`, or refuse what is none.
+
+    Raises:
+        RegistrationError: with what to write instead.
+    """
+    if isinstance(stable_id, str) and _ID.fullmatch(stable_id):
+        return str.__str__(stable_id)
+    raise RegistrationError(
+        f'@on("{event}") takes an id in lower snake case, in parts with dots between: write id="mail.send", not '
+        f"id={stable_id!r}"
+    )
+
+
 def warn_of_convention(event: str, stacklevel: int) -> None:
     """Warn, at the decorator's line, of a name that is not of the form that names have."""
     if not follows_convention(event):
@@ -56,7 +71,7 @@ def follows_convention(event: str) -> bool:
 
 
 def declare(
-    event: str, function: Callable[..., object], applied_in: FrameType, limits: Limits | None = None
+    event: str, function: Callable[..., object], applied_in: FrameType, options: Options | None = None
 ) -> tuple[Declaration, Execution]:
     """Check a handler and record it.
 
@@ -64,7 +79,7 @@ def declare(
         event: the event's name.
         function: what `on(event)` was applied to.
         applied_in: the frame of the code that applied it.
-        limits: how long it may take, and where it runs.
+        options: what else `on` was told of it.
 
     Returns:
         The declaration, and the execution of the module that declared it.
@@ -92,7 +107,7 @@ def declare(
         declared_in=namespace.get("__name__", module),
         is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called),
         location=_code(inspect.unwrap(cast("Any", called))) or f"{applied_in.f_code.co_filename}:{applied_in.f_lineno}",
-        limits=limits,
+        options=options,
     )
     return declaration, Execution(declaration.declared_in, namespace)
 

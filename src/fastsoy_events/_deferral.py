@@ -7,19 +7,21 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from itertools import count
 from operator import itemgetter
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 from fastsoy_events import _report
+from fastsoy_events._dispatch import goes_through
 from fastsoy_events._record import Failures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Iterable, Iterator, Sequence
     from contextvars import Context
     from types import TracebackType
 
     from fastsoy_events._model import HandlerFailure
 
-Run: TypeAlias = "Callable[[str, Mapping[str, object]], Coroutine[Any, Any, Failures]]"
+Start: TypeAlias = "Callable[[], Coroutine[Any, Any, Failures]]"
 
 _innermost: ContextVar[Block | None] = ContextVar("fastsoy_events.deferred", default=None)
 _by_hand: ContextVar[bool] = ContextVar("fastsoy_events.flushed_by_hand", default=False)
@@ -27,44 +29,70 @@ _numbers = count()
 
 
 class Kept(NamedTuple):
-    """An emit that waits.
+    """An emit that waits, or what else belongs to an event.
 
     Args:
         number: tells which of two came first.
         event: the event's name.
-        payload: its keywords.
+        start: runs it.
         context: a copy of the context that it was emitted in.
+        is_emit: whether it is an emit.
     """
 
     number: int
     event: str
-    payload: Mapping[str, object]
+    start: Start
     context: Context
+    is_emit: bool
 
 
 class Block:
     """Where emits wait, and which block is around it.
 
     Args:
-        run: runs the handlers of an event; it tells the bus, too.
+        bus: whose emits wait.
         key: names what is committed; None for anything.
     """
 
-    def __init__(self, run: Run, key: Hashable) -> None:
-        self.run = run
+    def __init__(self, bus: object, key: Hashable) -> None:
+        self.bus = bus
         self.key = key
         self.outer: Block | None = None
         self.is_open = False
         self.kept: list[Kept] = []
+        self._lock = Lock()  # threads that were started in the block emit into it
 
-    def keep(self, event: str, payload: Mapping[str, object]) -> None:
-        """Have an emit wait."""
-        self.kept.append(Kept(next(_numbers), event, payload, copy_context()))
+    def keep(self, *kept: Kept) -> bool:
+        """Have something wait, and tell whether it does: not where the block has been closed meanwhile."""
+        with self._lock:
+            if self.is_open:
+                self.kept += kept
+            return self.is_open
 
     def take(self) -> list[Kept]:
         """Return what waits, in the order in which it was emitted, and keep it no longer."""
-        taken, self.kept = self.kept, []
+        with self._lock:
+            taken, self.kept = self.kept, []
         return sorted(taken, key=itemgetter(0))  # an inner block hands over when it ends
+
+    def drop_since(self, number: int) -> None:
+        """Drop what was emitted after a mark."""
+        with self._lock:
+            self.kept = [kept for kept in self.kept if kept.number < number]
+
+    def close(self) -> None:
+        """Let nothing more wait here; what does so is still to be taken."""
+        with self._lock:
+            self.is_open = False
+
+    def hand_over(self) -> bool:
+        """Have what waits here wait in the block that goes on with it, and tell whether there is one."""
+        while (heir := self.heir()) is not None:
+            kept = self.take()
+            if heir.keep(*kept):
+                return True
+            self.kept = kept
+        return False
 
     def heir(self) -> Block | None:
         """Return the block around this one that goes on with what waits here: one of the same transaction."""
@@ -72,7 +100,7 @@ class Block:
 
     def takes_over(self, inner: Block) -> bool:
         """Tell whether what waits in a block inside this one is to wait here, once that one has ended."""
-        return self.run == inner.run and (inner.key is None or self.is_of(inner.key))
+        return self.bus is inner.bus and (inner.key is None or self.is_of(inner.key))
 
     def is_of(self, key: Hashable) -> bool:
         """Tell whether what is committed here includes what a key names."""
@@ -110,15 +138,15 @@ class Scope:
         ()
     """
 
-    def __init__(self, run: Run, key: Hashable = None) -> None:
+    def __init__(self, bus: object, key: Hashable = None) -> None:
         self.failures = Failures()
-        self._block = Block(run, key)
+        self._block = Block(bus, key)
         self._was_entered = False
 
     @property
     def pending(self) -> tuple[str, ...]:
         """Return the names of the events that wait here, in the order in which they were emitted."""
-        return tuple(kept.event for kept in sorted(self._block.kept, key=itemgetter(0)))
+        return tuple(kept.event for kept in sorted(self._block.kept, key=itemgetter(0)) if kept.is_emit)
 
     @property
     def is_inner(self) -> bool:
@@ -139,7 +167,7 @@ class Scope:
         around = next(_open_from(block.outer), None)
         failures: list[HandlerFailure] = []
         try:
-            await _run_all([(block.run, kept) for kept in block.take()], around, failures, is_by_hand=block.is_open)
+            await _run_all(block.take(), around, failures, is_by_hand=block.is_open)
         finally:
             self.failures = Failures((*self.failures, *failures))
         return Failures(failures)
@@ -158,29 +186,43 @@ class Scope:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         block = self._block
-        block.is_open = False
+        block.close()
         block.outer = next(_open_from(block.outer), None)  # what has ended is not held on to
         if _innermost.get() is block:  # else blocks end in another order, or context, than they were entered in
             _innermost.set(block.outer)
-        heir = block.heir()
         if kind is not None:
-            _report.dropped([kept.event for kept in block.take()], kind)
-        elif heir is not None:
-            heir.kept += block.take()
-        else:
+            _report.dropped(_names(block.take()), kind)
+        elif not block.hand_over():
             await self.flush()
 
 
 # What looks for the block of the running code
 
 
-def nearest(run: Run) -> Block | None:
-    """Return the innermost block that is still open, of the bus that runs its events so; None outside of any."""
+def keep_emit(bus: object, event: str, start: Start) -> bool:
+    """Have an emit wait in the innermost open block of a bus, and tell whether there is one."""
+    return _keep(bus, event, start, is_emit=True)
+
+
+def keep_work(bus: object, event: str, function: Callable[[], Awaitable[object]]) -> bool:
+    """Have something wait that belongs to an event, likewise."""
+    return _keep(bus, event, partial(_run_work, event, function), is_emit=False)
+
+
+def _keep(bus: object, event: str, start: Start, *, is_emit: bool) -> bool:
+    while (block := _nearest(bus)) is not None:
+        if block.keep(Kept(next(_numbers), event, start, copy_context(), is_emit)):
+            return True
+    return False
+
+
+def _nearest(bus: object) -> Block | None:
+    """Return a bus's innermost block that is still open; None outside of any."""
     innermost = _innermost.get()
     if innermost is not None and not innermost.is_open:  # a task outlives the block that it was started in
         innermost = next(_open_from(innermost), None)
         _innermost.set(innermost)  # emits outside of any block are quick again
-    return next((block for block in _open_from(innermost) if block.run == run), None)
+    return next((block for block in _open_from(innermost) if block.bus is bus), None)
 
 
 def is_nowhere() -> bool:
@@ -214,9 +256,9 @@ async def flush_deferred() -> Failures:
         welcome 1
         rolled back
     """
-    waiting = [(block.run, kept) for block in _open_from(_innermost.get()) for kept in block.take()]
+    waiting = [kept for block in _open_from(_innermost.get()) for kept in block.take()]
     failures: list[HandlerFailure] = []
-    await _run_all(sorted(waiting, key=lambda each: each[1].number), None, failures, is_by_hand=True)
+    await _run_all(sorted(waiting, key=itemgetter(0)), None, failures, is_by_hand=True)
     return Failures(failures)
 
 
@@ -229,24 +271,38 @@ def drop_since(number: int, key: Hashable) -> None:
     """Drop what was emitted after a mark in the blocks around that wait for what a key names: it was rolled back."""
     for block in _open_from(_innermost.get()):
         if block.is_of(key):
-            block.kept = [kept for kept in block.kept if kept.number < number]
+            block.drop_since(number)
 
 
 # What runs that has waited
 
 
 async def _run_all(
-    waiting: Sequence[tuple[Run, Kept]], around: Block | None, failures: list[HandlerFailure], *, is_by_hand: bool
+    waiting: Sequence[Kept], around: Block | None, failures: list[HandlerFailure], *, is_by_hand: bool
 ) -> None:
     settings: list[tuple[ContextVar[Any], object]] = [(_innermost, around), (_by_hand, is_by_hand), *_connections()]
-    for place, (run, kept) in enumerate(waiting):
+    for place, kept in enumerate(waiting):
         for variable, value in settings:
             kept.context.run(variable.set, value)
         try:
-            failures += await _InContext(kept.context, run(kept.event, kept.payload))
+            failures += await _InContext(kept.context, kept.start())
         except BaseException as error:
-            _tell_unrun([each.event for _, each in waiting[place:]], error)
+            _tell_unrun(_names(waiting[place:]), error)
             raise
+
+
+async def _run_work(event: str, function: Callable[[], Awaitable[object]]) -> Failures:
+    try:
+        await function()
+    except BaseException as error:
+        if goes_through(error):
+            raise
+        _report.work_failed(event, error)
+    return Failures()
+
+
+def _names(waiting: Iterable[Kept]) -> list[str]:
+    return [kept.event for kept in waiting]
 
 
 def _connections() -> Iterable[tuple[ContextVar[Any], object]]:

@@ -17,7 +17,7 @@ from keyword import iskeyword
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from fastsoy_events._record import UNMADE, Failures, Plan, WrappedPlan
+from fastsoy_events._record import UNMADE, UNUSED, Failures, Plan, WrappedPlan
 from fastsoy_events.errors import EmitDepthError
 
 if TYPE_CHECKING:
@@ -111,7 +111,9 @@ class Dispatcher(ABC):
             if plan is UNMADE:
                 plan = self._plan(event, payload)
             if not plan.runs_in_emit:
-                loop = _loops.get((plan.is_async, *payload)) or _loop_for(plan, payload)
+                keywords, loop = plan.usual
+                if (*payload,) != keywords:
+                    loop = _loop_of(plan, payload)
                 return await loop(plan, **payload)
         failures: list[HandlerFailure] | None = None
         for function in plan.functions:
@@ -187,8 +189,15 @@ _loops: dict[tuple[bool | str, ...], _Loop] = {}
 
 async def run(plan: Plan, payload: Mapping[str, object]) -> Failures:
     """Run the handlers of a plan, outside of any emit."""
+    return await _loop_of(plan, payload)(plan, **payload)
+
+
+def _loop_of(plan: Plan, payload: Mapping[str, object]) -> _Loop:
+    """Return the loop for payloads of these keywords; a plan remembers that of its first, which most emits share."""
     loop = _loops.get((plan.is_async, *payload)) or _loop_for(plan, payload)
-    return await loop(plan, **payload)
+    if plan.usual is UNUSED:
+        plan.usual = ((*payload,), loop)
+    return loop
 
 
 def _loop_for(plan: Plan, payload: Mapping[str, object]) -> _Loop:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastsoy_events import _report
 from fastsoy_events._dispatch import can_be_awaited
-from fastsoy_events._record import Limits
+from fastsoy_events._record import Options
 from fastsoy_events.errors import HandlerTimeout, RegistrationError
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from fastsoy_events._model import Handler
 
-_PLAIN = Limits()
+_PLAIN = Options()
 
 
-def checked_limits(event: str, timeout: float | None, slow_after: float | None, *, thread: bool) -> Limits | None:
+def checked_limits(event: str, timeout: float | None, slow_after: float | None, *, thread: bool) -> Options | None:
     """Return what `@on` was told, or None where it is nothing.
 
     Raises:
@@ -31,7 +31,7 @@ def checked_limits(event: str, timeout: float | None, slow_after: float | None, 
             raise RegistrationError(
                 f'@on("{event}") takes {name} in seconds, more than 0: write {name}=2.0, not {name}={seconds!r}'
             )
-    limits = Limits(timeout, slow_after, thread)
+    limits = Options(timeout, slow_after, thread)
     return None if limits == _PLAIN else limits
 
 
@@ -40,7 +40,7 @@ def is_duration(seconds: object) -> bool:
     return isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds <= inf
 
 
-def refuse_impossible(event: str, qualname: str, limits: Limits, *, is_async: bool) -> None:
+def refuse_impossible(event: str, qualname: str, limits: Options, *, is_async: bool) -> None:
     """Refuse limits that a handler of its kind cannot keep.
 
     Raises:
@@ -58,7 +58,7 @@ def refuse_impossible(event: str, qualname: str, limits: Limits, *, is_async: bo
         )
 
 
-def guarded(function: Callable[..., Any], handler: Handler, limits: Limits) -> Callable[..., Any]:
+def guarded(function: Callable[..., Any], handler: Handler, limits: Options) -> Callable[..., Any]:
     """Return a callable that runs a handler within its limits; the handler itself where it has none.
 
     Args:
@@ -102,7 +102,7 @@ def _within(
 
 
 def _name(handler: Handler) -> str:
-    return f"{handler.event} / {handler.module}.{handler.qualname}"
+    return f"{handler.event} / {handler.label}"
 
 
 def _timed(call: Callable[..., Any], handler: Handler, seconds: float) -> Callable[..., Coroutine[Any, Any, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from fastsoy_events._record import canonical_name
+from fastsoy_events._record import canonical_name, label_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +33,10 @@ class Handler:
         qualname: the handler's qualified name inside that module.
         is_async: whether it is declared with `async`. Whatever a handler returns is awaited if it can be.
         source: `file:line` of its definition.
-        id: `distribution:entry-point:module:qualname`, the host's `host:module:qualname`; a second
-            handler of the same event with the same id ends in `#2`, a third in `#3`.
+        id: `distribution:entry-point:module:qualname`, the host's `host:module:qualname`; with a stable id,
+            `distribution:entry-point:stable-id`. A second handler of the same event with the same id ends in `#2`, a
+            third in `#3`.
+        stable_id: what `@on(..., id=...)` has it known by; empty without.
         function: the callable itself; two records of the same handler are equal without it.
 
     Example:
@@ -56,12 +58,18 @@ class Handler:
     is_async: bool
     source: str
     id: str
+    stable_id: str = ""
     function: Callable[..., object] = field(repr=False, compare=False)
 
     @property
     def kind(self) -> Literal["async", "sync"]:
         """Return `async` or `sync`: how the handler is declared."""
         return "async" if self.is_async else "sync"
+
+    @property
+    def label(self) -> str:
+        """Return what it is called where people read it: `module.qualname`, or `module.qualname [stable-id]`."""
+        return label_of(self.module, self.qualname, self.stable_id)
 
     def as_dict(self, *, relative: bool = False) -> dict[str, str | int]:
         """Return the handler as one row of `fastsoy-events list --json`.
@@ -70,7 +78,7 @@ class Handler:
             relative: cut `source` down to its path inside its package, so that no path of the server shows.
 
         Returns:
-            The keys `event, position, id, plugin, distribution, version, module, qualname, handler`
+            The keys `event, position, id, stable_id, plugin, distribution, version, module, qualname, handler`
             (`module.qualname`)`, kind` (`async` or `sync`)` and source`.
 
         Example:
@@ -81,6 +89,7 @@ class Handler:
             "event": self.event,
             "position": self.position,
             "id": self.id,
+            "stable_id": self.stable_id,
             "plugin": self.plugin,
             "distribution": self.distribution,
             "version": self.version,
@@ -187,7 +196,7 @@ class HandlerFailure(NamedTuple):
         from traceback import format_exception_only
 
         what = "".join(format_exception_only(self.error)).strip()  # unlike repr(), it bears errors that cannot be shown
-        return f"{self.event} / {self.handler.module}.{self.handler.qualname}: {what}"
+        return f"{self.event} / {self.handler.label}: {what}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,7 +156,9 @@ def described(places: Iterable[Placed], roster: Roster) -> tuple[Handler, ...]:
     handlers: list[Handler] = []
     for position, (rank, declaration) in enumerate(places):
         plugin = None if rank == HOST else roster.plugins[rank]
-        identifier = f"{plugin.id if plugin else 'host'}:{declaration.module}:{declaration.qualname}"
+        stable_id = declaration.options.id if declaration.options else ""
+        name = stable_id or f"{declaration.module}:{declaration.qualname}"
+        identifier = f"{plugin.id if plugin else 'host'}:{name}"
         seen[identifier] += 1
         handlers.append(
             Handler(
@@ -170,6 +172,7 @@ def described(places: Iterable[Placed], roster: Roster) -> tuple[Handler, ...]:
                 is_async=declaration.is_async,
                 source=declaration.source,
                 id=identifier if seen[identifier] == 1 else f"{identifier}#{seen[identifier]}",
+                stable_id=stable_id,
                 function=declaration.function,
             )
         )

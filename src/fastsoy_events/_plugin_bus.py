@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 
 _PATIENCE_SECONDS = 60.0
+_MOST_WRAPPED = 4096  # an application that makes up names has no end of them
 
 
 class PluginBus(EventBus):
@@ -123,11 +124,16 @@ class PluginBus(EventBus):
         if not extensions:
             return None
         wrapped = self._state.wrapped
-        if event not in wrapped:
+        try:
+            return wrapped[event]
+        except KeyError:
             from fastsoy_events import _extend
 
-            wrapped[event] = _extend.wrapped_emit(extensions, event, partial(self._emit_unwrapped, event))
-        return wrapped[event]
+            call = _extend.wrapped_emit(extensions, event, partial(self._emit_unwrapped, event))
+            if len(wrapped) >= _MOST_WRAPPED:
+                wrapped.clear()
+            wrapped[event] = call
+            return call
 
     # Hooks
 

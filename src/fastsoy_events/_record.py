@@ -6,12 +6,12 @@ import sys
 from inspect import CO_COROUTINE
 from os.path import realpath
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from fastsoy_events.errors import HandlerError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
     from types import CodeType
 
     from fastsoy_events._model import Handler, HandlerFailure, Plugin
@@ -25,18 +25,25 @@ def canonical_name(distribution: str) -> str:
     return name
 
 
-class Limits(NamedTuple):
+def label_of(module: str, qualname: str, stable_id: str) -> str:
+    """Return what a handler is called where people read it."""
+    return f"{module}.{qualname} [{stable_id}]" if stable_id else f"{module}.{qualname}"
+
+
+class Options(NamedTuple):
     """What `@on` was told of a handler besides its event.
 
     Args:
         timeout: seconds after which it is cancelled; None for the bus's default.
         slow_after: seconds after which its time is logged; None for the bus's default.
         thread: whether it runs in a thread of its own.
+        id: what it is known by, whatever becomes of its name; empty where that is its name.
     """
 
     timeout: float | None = None
     slow_after: float | None = None
     thread: bool = False
+    id: str = ""
 
 
 class Declaration(NamedTuple):
@@ -50,7 +57,7 @@ class Declaration(NamedTuple):
         declared_in: the module whose execution declared it.
         is_async: whether calling it is known to return a coroutine.
         location: the code that it runs, or `file:line` of the `@on` where it has no code in Python.
-        limits: how long it may take, and where it runs; None for a plain handler.
+        options: what else `@on` was told of it; None for a plain handler.
     """
 
     event: str
@@ -60,7 +67,7 @@ class Declaration(NamedTuple):
     declared_in: str
     is_async: bool
     location: CodeType | str
-    limits: Limits | None = None
+    options: Options | None = None
 
     @property
     def identity(self) -> Hashable:
@@ -123,6 +130,13 @@ class Roster(NamedTuple):
     claims: Mapping[str, int] = {}
 
 
+def _never(*_: object, **__: object) -> NoReturn:
+    raise LookupError
+
+
+UNUSED: tuple[tuple[str, ...] | None, Callable[..., Coroutine[Any, Any, Failures]]] = (None, _never)
+"""What stands for the loop of a plan that has not been used yet."""
+
 _FEW = 3  # up to here, making ready to call a loop made for the keywords costs more than it spares
 
 
@@ -136,7 +150,7 @@ class Plan:
         tell: is awaited for each failure, once all handlers have run; None where nobody wants to know.
     """
 
-    __slots__ = ("describe", "event", "functions", "is_async", "runs_in_emit", "tell")
+    __slots__ = ("describe", "event", "functions", "is_async", "runs_in_emit", "tell", "usual")
 
     is_async: bool | str
 
@@ -151,6 +165,8 @@ class Plan:
         self.functions = functions
         self.describe = describe
         self.tell = tell
+        # The keywords of the first emit, and the loop made for them; one tuple, since threads may emit side by side.
+        self.usual = UNUSED
         self.is_async = all(map(_returns_a_coroutine, functions))
         self.runs_in_emit = self.is_async and len(functions) <= _FEW
 

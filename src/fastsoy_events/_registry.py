@@ -5,12 +5,13 @@ All state is in one `State`; here it is changed and read. The public methods are
 
 from __future__ import annotations
 
+from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from fastsoy_events import _declare, _order
 from fastsoy_events._dispatch import NO_FAILURES, Dispatcher, run
-from fastsoy_events._record import NOBODY, UNMADE, Declaration, Limits, WrappedPlan
+from fastsoy_events._record import NOBODY, UNMADE, Declaration, Options, WrappedPlan
 from fastsoy_events._state import Asking, State, Watched, watch
 from fastsoy_events.errors import RegistrationError
 
@@ -34,7 +35,7 @@ class Registry(Dispatcher):
 
     def __init__(self) -> None:
         self._validation: Validation = "off"
-        self._defaults = Limits()
+        self._defaults = Options()
         self._watchers: tuple[Watcher, ...] = ()
         self._failure_watchers: tuple[FailureWatcher, ...] = ()
         self._defers = False
@@ -71,13 +72,13 @@ class Registry(Dispatcher):
         return is_nowhere
 
     def _register(
-        self, event: str, function: Callable[..., object], caller: FrameType, limits: Limits | None = None
+        self, event: str, function: Callable[..., object], caller: FrameType, options: Options | None = None
     ) -> None:
-        declaration, execution = _declare.declare(event, function, caller, limits)
-        if limits is not None:
+        declaration, execution = _declare.declare(event, function, caller, options)
+        if options is not None and options != Options(id=options.id):
             from fastsoy_events import _guard
 
-            _guard.refuse_impossible(event, declaration.qualname, limits, is_async=declaration.is_async)
+            _guard.refuse_impossible(event, declaration.qualname, options, is_async=declaration.is_async)
         with self._lock:
             remarks = self._note(execution)
             self._add(declaration)
@@ -227,12 +228,9 @@ class Registry(Dispatcher):
     def _has_deferred(self, event: str, payload: Mapping[str, object]) -> bool:
         if not self._defers:
             return False
-        from fastsoy_events._deferral import nearest
+        from fastsoy_events._deferral import keep_emit
 
-        scope = nearest(self._run_kept)
-        if scope is not None:
-            scope.keep(event, payload)
-        return scope is not None
+        return keep_emit(self, event, partial(self._run_kept, event, payload))
 
     def _run_kept(self, event: str, payload: Mapping[str, object]) -> Coroutine[Any, Any, Failures]:
         return run(self._made_plan(event), payload)
@@ -255,15 +253,15 @@ class Registry(Dispatcher):
         self, places: Sequence[_order.Placed]
     ) -> Callable[[Declaration, Handler], Callable[..., object]] | None:
         """Return what gives the callable that runs in a handler's place; None where each is the handler itself."""
-        if self._defaults == Limits() and not any(declaration.limits for _, declaration in places):
+        if self._defaults == Options() and not any(declaration.options for _, declaration in places):
             return None
         from fastsoy_events import _guard
 
         defaults = self._defaults
 
         def guarded(declaration: Declaration, handler: Handler) -> Callable[..., object]:
-            own = declaration.limits or Limits()
-            limits = Limits(own.timeout or defaults.timeout, own.slow_after or defaults.slow_after, own.thread)
+            own = declaration.options or Options()
+            limits = Options(own.timeout or defaults.timeout, own.slow_after or defaults.slow_after, own.thread)
             return _guard.guarded(declaration.function, handler, limits)
 
         return guarded

@@ -6,6 +6,8 @@ import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from fastsoy_events._record import label_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,7 +24,7 @@ def handler_failed(event: str, handler: Handler, error: BaseException) -> None:
     """
     if not logger.isEnabledFor(logging.ERROR):
         return
-    file, line, name = _place(handler.source, handler.module, handler.qualname)
+    file, line, name = _place(handler.source, handler.module, handler.qualname, handler.stable_id)
     record = logging.getLogRecordFactory()(
         logger.name,
         logging.ERROR,
@@ -46,9 +48,9 @@ def handler_failed(event: str, handler: Handler, error: BaseException) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _place(source: str, module: str, qualname: str) -> tuple[str, int, str]:
+def _place(source: str, module: str, qualname: str, stable_id: str) -> tuple[str, int, str]:
     file, _, line = source.rpartition(":")
-    return file, int(line), f"{module}.{qualname}"
+    return file, int(line), label_of(module, qualname, stable_id)
 
 
 def plugin_failed(error: PluginError) -> None:
@@ -66,6 +68,11 @@ def dropped(events: Sequence[str], error: type[BaseException]) -> None:
     if events:
         words = "Deferred events dropped, since their block ended with %s: %s"
         _log(logging.DEBUG, words, error.__name__, ", ".join(events))
+
+
+def work_failed(event: str, error: BaseException) -> None:
+    """Log that what waited with an event for the end of its block raised."""
+    _log(logging.ERROR, "What was deferred with the event has failed: %s", event, error=error)
 
 
 def extension_failed(hook: str, plugin: str, error: BaseException) -> None:

@@ -53,7 +53,8 @@ def fastsoy_events_wrap_emit(
 ) -> Callable[..., Awaitable[Failures]] | None:
     """Put something around the emits of an event, once for each event name, also where nobody listens.
 
-    It sees an emit before `deferred()` keeps it. What it raises reaches the emitter.
+    It is asked again where plugins are loaded anew, and where an application makes up thousands of names. What it puts
+    there sees an emit before `deferred()` keeps it. What it raises reaches the emitter.
 
     Args:
         event: the event's name.

@@ -64,7 +64,7 @@ def show_plugins(plugins: Sequence[Plugin], times: ImportTimes | None = None) ->
 def _handler_row(handler: Handler) -> Row:
     number = str(handler.position + 1)
     event = cell(handler.event, "bold cyan")
-    name = cell(f"{handler.module}.{handler.qualname}")
+    name = cell(handler.label)
     name.stylize("bold", len(handler.module) + 1)
     plugin = cell(handler.plugin, "magenta") if handler.distribution else Text("host", style="italic")
     distribution = _distribution(handler.distribution, handler.version)

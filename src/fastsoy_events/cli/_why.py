@@ -104,7 +104,7 @@ def _lines(explanation: Explanation) -> Iterator[_Line]:
 
 def _place_lines(place: Place) -> Iterator[_Line]:
     key, handler = place.key, place.handler
-    yield f"{handler.position + 1:>2}  ", _handler_name(handler.module, handler.qualname)
+    yield f"{handler.position + 1:>2}  ", _handler_name(handler.module, handler.label)
     if handler.distribution:
         yield _fact("plugin", f"{key.rank + 1} of {key.plugins}: {handler.plugin} ({handler.distribution}), {_by(key)}")
         yield _fact("module", _among_modules(key))
@@ -128,7 +128,7 @@ def _among_modules(key: SortKey) -> str:
 
 
 def _left_out_lines(each: LeftOut) -> Iterator[_Line]:
-    yield "    ", _handler_name(each.module, each.qualname)
+    yield "    ", _handler_name(each.module, f"{each.module}.{each.qualname}")
     yield _fact("because", each.reason)
 
 
@@ -136,7 +136,7 @@ def _fact(name: str, text: str) -> _Line:
     return f"      {name:<13}", cell(text)
 
 
-def _handler_name(module: str, qualname: str) -> Text:
-    name = cell(f"{module}.{qualname}")
+def _handler_name(module: str, label: str) -> Text:
+    name = cell(label)
     name.stylize("bold", len(module) + 1)
     return name

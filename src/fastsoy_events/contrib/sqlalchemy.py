@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -17,13 +18,14 @@ from fastsoy_events._deferral import drop_since, mark
 from fastsoy_events.contrib._transactions import ENDED_BY_HAND, IN_ERROR, OpenBlocks, committing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Hashable
+    from collections.abc import AsyncGenerator, Generator, Hashable
 
     from fastsoy_events import Scope
 
-__all__ = ["atomic"]
+__all__ = ["atomic", "current_session"]
 
 _blocks: OpenBlocks[Session] = OpenBlocks()
+_sessions: ContextVar[tuple[AsyncSession, ...]] = ContextVar("fastsoy_events.sqlalchemy_sessions", default=())
 _marks: WeakKeyDictionary[SessionTransaction, int] = WeakKeyDictionary()  # of savepoints that have not been released
 
 
@@ -64,7 +66,34 @@ async def atomic(session: AsyncSession | async_scoped_session[Any]) -> AsyncGene
             _blocks.refuse_unseen(holder, scope, "session.begin(), or a connection,")
         with _blocks.holding(holder, scope):
             async with _committed(own, scope, is_savepoint=is_inner):
-                yield scope
+                with _within(own):
+                    yield scope
+
+
+def current_session() -> AsyncSession | None:
+    """Return the session of the innermost `atomic()` block around the running code, while its transaction is open.
+
+    For code that is to write in the caller's transaction without being handed the session, as durable handlers are.
+
+    Returns:
+        The session; None outside of any block, and where the transaction has ended.
+
+    Example:
+        >>> current_session() is None
+        True
+    """
+    return next((each for each in reversed(_sessions.get()) if each.sync_session in _blocks), None)
+
+
+@contextmanager
+def _within(session: AsyncSession) -> Generator[None]:
+    """Have a session be the current one. No token resets it: a block may end in another context."""
+    before = _sessions.get()
+    _sessions.set((*before, session))
+    try:
+        yield
+    finally:
+        _sessions.set(before)
 
 
 def _key(session: Session) -> Hashable:
