@@ -17,19 +17,19 @@ from hypothesis import strategies as st
 
 from fastsoy_events import _discover, _order
 from fastsoy_events._model import Candidate, Plugin
-from fastsoy_events.inspection import _trees
-from fastsoy_events.inspection._analyse import analysed, drafted, resolved_together
-from fastsoy_events.inspection._parse import LARGEST_SOURCE
-from fastsoy_events.inspection._places import Archive, FileSources, Folder
-from fastsoy_events.inspection._source import Parameter
-from fastsoy_events.inspection._trees import survey, trees
+from fastsoy_events.inspection.source import _trees
+from fastsoy_events.inspection.source._analyse import analysed, drafted, resolved_together
+from fastsoy_events.inspection.source._parse import LARGEST_SOURCE
+from fastsoy_events.inspection.source._places import Archive, FileSources, Folder
+from fastsoy_events.inspection.source._records import Parameter
+from fastsoy_events.inspection.source._trees import survey, trees
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Site
 
-    from fastsoy_events.inspection._source import SourceEmit, SourceHandler, SourceModule, SourceTree
+    from fastsoy_events.inspection.source._records import SourceEmit, SourceHandler, SourceModule, SourceTree
 
 HEAD = "from fastsoy_events import bus, emit, event, load_plugins, on\n"
 

@@ -12,12 +12,12 @@ from jsonschema import Draft7Validator
 
 from fastsoy_events import events, handlers, load_plugins
 from fastsoy_events._model import Candidate
-from fastsoy_events.inspection._asyncapi import as_asyncapi
-from fastsoy_events.inspection._catalog import CatalogEvent, as_json, catalogued
 from fastsoy_events.inspection._edges import host_modules, publications
-from fastsoy_events.inspection._markdown import as_markdown
-from fastsoy_events.inspection._payload_schema import schema_of
-from fastsoy_events.inspection._trees import survey
+from fastsoy_events.inspection.catalog._asyncapi import as_asyncapi
+from fastsoy_events.inspection.catalog._catalog import CatalogEvent, as_json, catalogued
+from fastsoy_events.inspection.catalog._markdown import as_markdown
+from fastsoy_events.inspection.catalog._payload_schema import schema_of
+from fastsoy_events.inspection.source._trees import survey
 from tests import command_line, npm
 
 if TYPE_CHECKING:

@@ -26,14 +26,14 @@ from zipfile import ZipFile
 import pytest
 
 from fastsoy_events import EventNameWarning, Plugin, _discover, bus, load_plugins
-from fastsoy_events.inspection import _trees
-from fastsoy_events.inspection._check import check
-from fastsoy_events.inspection._check_facts import EmitFact, System
-from fastsoy_events.inspection._check_gather import gathered
-from fastsoy_events.inspection._check_loaded import loaded
-from fastsoy_events.inspection._findings import CODES, Spot
-from fastsoy_events.inspection._source import SourceEmit
-from fastsoy_events.inspection._trees import survey
+from fastsoy_events.inspection.check._check import check
+from fastsoy_events.inspection.check._facts import EmitFact, System
+from fastsoy_events.inspection.check._findings import CODES, Spot
+from fastsoy_events.inspection.check._gather import gathered
+from fastsoy_events.inspection.check._loaded import loaded
+from fastsoy_events.inspection.source import _trees
+from fastsoy_events.inspection.source._records import SourceEmit
+from fastsoy_events.inspection.source._trees import survey
 from tests import command_line
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from conftest import Site
 
-    from fastsoy_events.inspection._findings import Finding
+    from fastsoy_events.inspection.check._findings import Finding
 
 PROJECTS = Path(__file__).with_name("packages") / "check"
 EXPECTED = re.compile(r"# expect: (?P<codes>FSE\d+(?:, FSE\d+)*)$", re.MULTILINE)

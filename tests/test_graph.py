@@ -13,11 +13,11 @@ import pytest
 
 from fastsoy_events import bus, events, handlers, load_plugins
 from fastsoy_events._model import Candidate
-from fastsoy_events.inspection._cycles import components, shortest_cycle
-from fastsoy_events.inspection._draw import as_dot, as_mermaid
 from fastsoy_events.inspection._edges import publications
-from fastsoy_events.inspection._graph import HOST, Graph, drawn
-from fastsoy_events.inspection._trees import survey
+from fastsoy_events.inspection.graph._cycles import components, shortest_cycle
+from fastsoy_events.inspection.graph._draw import as_dot, as_mermaid
+from fastsoy_events.inspection.graph._graph import HOST, Graph, drawn
+from fastsoy_events.inspection.source._trees import survey
 from tests import command_line, npm
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fastsoy_events import _discover, _order, bus, handlers, load_plugins
 from fastsoy_events.inspection._static import difference, static_list
-from fastsoy_events.inspection._trees import survey
+from fastsoy_events.inspection.source._trees import survey
 from tests import command_line
 
 if TYPE_CHECKING:

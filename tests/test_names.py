@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastsoy_events._declare import follows_convention
-from fastsoy_events.inspection._english import is_past, past
-from fastsoy_events.inspection._names import suggestion
+from fastsoy_events.inspection.check._english import is_past, past
+from fastsoy_events.inspection.check._names import suggestion
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ import pytest
 
 from fastsoy_events import _discover, _order
 from fastsoy_events._select import Arguments
-from fastsoy_events.inspection import _wheels
-from fastsoy_events.inspection._preview import preview
 from fastsoy_events.inspection._static import static_list
-from fastsoy_events.inspection._trees import survey
-from fastsoy_events.inspection._wheels import WheelError, opened
+from fastsoy_events.inspection.preview import _wheels
+from fastsoy_events.inspection.preview._preview import preview
+from fastsoy_events.inspection.preview._wheels import WheelError, opened
+from fastsoy_events.inspection.source._trees import survey
 from tests import command_line
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from conftest import Site
 
-    from fastsoy_events.inspection._preview import Preview
+    from fastsoy_events.inspection.preview._preview import Preview
 
 ROOT = Path(__file__).parent.parent
 GROUP = "fastsoy.event_handlers"

@@ -12,8 +12,8 @@ from rich.cells import cell_len
 
 from fastsoy_events import bus, load_plugins
 from fastsoy_events._model import Candidate
-from fastsoy_events.inspection._trees import survey
 from fastsoy_events.inspection._why import Explanation, explain
+from fastsoy_events.inspection.source._trees import survey
 from tests import command_line
 
 if TYPE_CHECKING:

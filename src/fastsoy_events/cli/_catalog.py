@@ -14,15 +14,15 @@ from fastsoy_events.cli._options import takes_options
 from fastsoy_events.cli._output import Stop, open_console, write
 from fastsoy_events.cli._pages import Page
 from fastsoy_events.cli._sources import say_what_is_dynamic, who_publishes
-from fastsoy_events.inspection._asyncapi import as_asyncapi
-from fastsoy_events.inspection._catalog import as_json, catalogued
-from fastsoy_events.inspection._markdown import as_markdown
+from fastsoy_events.inspection.catalog._asyncapi import as_asyncapi
+from fastsoy_events.inspection.catalog._catalog import as_json, catalogued
+from fastsoy_events.inspection.catalog._markdown import as_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastsoy_events.cli._host import Options
-    from fastsoy_events.inspection._catalog import CatalogEvent
+    from fastsoy_events.inspection.catalog._catalog import CatalogEvent
 
 
 class CatalogFormat(StrEnum):

@@ -18,16 +18,16 @@ from fastsoy_events.cli._host import load
 from fastsoy_events.cli._options import takes_options
 from fastsoy_events.cli._output import Stop, counted, is_plain, one_line, open_console, render, say, write, write_json
 from fastsoy_events.cli._remarks import SEVERITIES, finding_block, finding_line, folder_of_places
-from fastsoy_events.inspection._check import check
-from fastsoy_events.inspection._check_loaded import loaded
-from fastsoy_events.inspection._findings import UnknownCodeError, chosen_codes
+from fastsoy_events.inspection.check._check import check
+from fastsoy_events.inspection.check._findings import UnknownCodeError, chosen_codes
+from fastsoy_events.inspection.check._loaded import loaded
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from fastsoy_events import Plugin
     from fastsoy_events.cli._host import Options
-    from fastsoy_events.inspection._findings import Finding
+    from fastsoy_events.inspection.check._findings import Finding
 
 _ON_GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 _TOLD_AS_FINDINGS = re.compile(r" is installed twice in .* is stale\.| is named by two entry points, | does not fit ")

@@ -13,12 +13,12 @@ from fastsoy_events.cli._host import load, stop_if_any_failed
 from fastsoy_events.cli._options import EventGlob, takes_options
 from fastsoy_events.cli._output import Stop, open_console, say, write, write_json
 from fastsoy_events.cli._sources import say_what_is_dynamic, who_publishes
-from fastsoy_events.inspection._draw import as_dot, as_mermaid
-from fastsoy_events.inspection._graph import drawn
+from fastsoy_events.inspection.graph._draw import as_dot, as_mermaid
+from fastsoy_events.inspection.graph._graph import drawn
 
 if TYPE_CHECKING:
     from fastsoy_events.cli._host import Options
-    from fastsoy_events.inspection._graph import Graph
+    from fastsoy_events.inspection.graph._graph import Graph
 
 _MOST_EDGES = 500
 _MOST_CHARACTERS = 50_000

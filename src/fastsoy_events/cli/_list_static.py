@@ -15,7 +15,7 @@ from fastsoy_events.cli._layout import Column, Row, cell, show
 from fastsoy_events.cli._output import Stop, say, write_json
 from fastsoy_events.cli._tables import show_handlers
 from fastsoy_events.inspection._static import DYNAMIC, Difference, StaticList, difference, static_list
-from fastsoy_events.inspection._trees import survey
+from fastsoy_events.inspection.source._trees import survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastsoy_events import Handler
     from fastsoy_events._select import Selection
     from fastsoy_events.cli._host import Options
-    from fastsoy_events.inspection._source import SourceHandler
+    from fastsoy_events.inspection.source._records import SourceHandler
 
 _COLUMNS = (
     Column(title="only in", names_group=True),

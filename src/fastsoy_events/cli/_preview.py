@@ -15,15 +15,15 @@ from fastsoy_events.cli._options import takes_options
 from fastsoy_events.cli._output import Stop, is_plain, one_line, open_console, render, say, write, write_json
 from fastsoy_events.cli._preview_json import as_document
 from fastsoy_events.cli._remarks import difference_block, finding_block, finding_line, folder_of_places, hanging
-from fastsoy_events.inspection._preview import preview
-from fastsoy_events.inspection._wheels import WheelError, opened
+from fastsoy_events.inspection.preview._preview import preview
+from fastsoy_events.inspection.preview._wheels import WheelError, opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastsoy_events.cli._host import Options
-    from fastsoy_events.inspection._arrivals import Arrival
-    from fastsoy_events.inspection._preview import Preview
+    from fastsoy_events.inspection.preview._arrivals import Arrival
+    from fastsoy_events.inspection.preview._preview import Preview
 
 _Wheels: TypeAlias = Annotated[
     list[str], typer.Argument(metavar="WHEEL...", help="The .whl files; several are looked at as installed together.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastsoy_events._lock import one_line
-from fastsoy_events.inspection._preview_state import lock_of
+from fastsoy_events.inspection.preview._state import lock_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from fastsoy_events import Plugin
     from fastsoy_events._compare import Difference
     from fastsoy_events._lock import Lock
-    from fastsoy_events.inspection._preview import Preview
-    from fastsoy_events.inspection._preview_state import State
     from fastsoy_events.inspection._static import StaticHandler
+    from fastsoy_events.inspection.preview._preview import Preview
+    from fastsoy_events.inspection.preview._state import State
 
 SCHEMA = 1
 

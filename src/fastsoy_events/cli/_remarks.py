@@ -12,7 +12,7 @@ from fastsoy_events.cli._output import one_line
 
 if TYPE_CHECKING:
     from fastsoy_events._compare import Difference
-    from fastsoy_events.inspection._findings import Finding
+    from fastsoy_events.inspection.check._findings import Finding
 
 SEVERITIES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 """The severities of findings, the worst first, each with its style."""

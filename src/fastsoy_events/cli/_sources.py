@@ -9,15 +9,15 @@ from fastsoy_events import bus, events
 from fastsoy_events._model import Candidate
 from fastsoy_events.cli._output import say
 from fastsoy_events.inspection._edges import Publications, host_modules, publications
-from fastsoy_events.inspection._trees import survey
+from fastsoy_events.inspection.source._trees import survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastsoy_events import LoadReport
     from fastsoy_events.cli._host import Options
-    from fastsoy_events.inspection._source import SourceModule, SourceTree
-    from fastsoy_events.inspection._trees import Survey
+    from fastsoy_events.inspection.source._records import SourceModule, SourceTree
+    from fastsoy_events.inspection.source._trees import Survey
 
 _MOST_NAMED = 3
 

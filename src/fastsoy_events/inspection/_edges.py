@@ -7,19 +7,19 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 from fastsoy_events import _order
-from fastsoy_events.inspection._analyse import LARGEST_SOURCE, drafted, resolved_together, unreadable
-from fastsoy_events.inspection._parse import UnreadableSourceError
-from fastsoy_events.inspection._places import InstalledSources
-from fastsoy_events.inspection._trees import MOST_MODULES
+from fastsoy_events.inspection.source._analyse import LARGEST_SOURCE, drafted, resolved_together, unreadable
+from fastsoy_events.inspection.source._parse import UnreadableSourceError
+from fastsoy_events.inspection.source._places import InstalledSources
+from fastsoy_events.inspection.source._trees import MOST_MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fastsoy_events import Event, Plugin
     from fastsoy_events._record import Roster
-    from fastsoy_events.inspection._draft import Draft
-    from fastsoy_events.inspection._places import Found
-    from fastsoy_events.inspection._source import SourceEmit, SourceModule, SourceTree
+    from fastsoy_events.inspection.source._draft import Draft
+    from fastsoy_events.inspection.source._places import Found
+    from fastsoy_events.inspection.source._records import SourceEmit, SourceModule, SourceTree
 
 _Publisher: TypeAlias = tuple[str, str]  # the distribution and the entry point; empty for the host
 _Key: TypeAlias = tuple[str, str, str]  # the event, and its publisher

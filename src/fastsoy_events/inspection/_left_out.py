@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fastsoy_events import Plugin
     from fastsoy_events._record import Declaration
     from fastsoy_events._state import State
-    from fastsoy_events.inspection._source import SourceTree
+    from fastsoy_events.inspection.source._records import SourceTree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

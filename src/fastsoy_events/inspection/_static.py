@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 from fastsoy_events import _order
 from fastsoy_events._model import Handler
 from fastsoy_events._record import Declaration, Roster
-from fastsoy_events.inspection._trees import reached
+from fastsoy_events.inspection.source._trees import reached
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
-    from fastsoy_events.inspection._source import SourceHandler, SourceModule
-    from fastsoy_events.inspection._trees import Survey
+    from fastsoy_events.inspection.source._records import SourceHandler, SourceModule
+    from fastsoy_events.inspection.source._trees import Survey
 
 DYNAMIC = "dynamic"
 """What stands for an event, or for a kind, that the source does not tell."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fastsoy_events import Handler, Plugin, PluginBus
     from fastsoy_events._record import Declaration, Roster
     from fastsoy_events.inspection._left_out import LeftOut
-    from fastsoy_events.inspection._source import SourceTree
+    from fastsoy_events.inspection.source._records import SourceTree
 
 Part: TypeAlias = Literal[
     "", "host", "order", "distribution", "entry_point", "entry_module", "module", "declaring_module", "declaration"

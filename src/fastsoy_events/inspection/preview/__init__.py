@@ -1,0 +1,1 @@
+"""What installing wheels would add, remove and reorder, and which findings it would bring."""
