@@ -18,7 +18,7 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 
 VENV := .venv
 BIN := $(VENV)/bin
-PLUGINS := fastsoy-hr fastsoy-notify fastsoy-audit fastsoy-events-otel
+PLUGINS := fastsoy-hr fastsoy-notify fastsoy-audit fastsoy-events-otel fastsoy-events-durable fastsoy-events-relay
 PROJECTS := --editable '.[cli]' $(foreach plugin,$(PLUGINS),--editable plugins/$(plugin))
 METADATA := pyproject.toml $(foreach plugin,$(PLUGINS),plugins/$(plugin)/pyproject.toml)
 

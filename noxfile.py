@@ -11,7 +11,14 @@ from pathlib import Path
 import nox
 
 VERSIONS = ("3.11", "3.12", "3.13")
-PLUGINS = ("fastsoy-hr", "fastsoy-notify", "fastsoy-audit", "fastsoy-events-otel")
+PLUGINS = (
+    "fastsoy-hr",
+    "fastsoy-notify",
+    "fastsoy-audit",
+    "fastsoy-events-otel",
+    "fastsoy-events-durable",
+    "fastsoy-events-relay",
+)
 
 
 def works(python: str) -> bool:

@@ -335,7 +335,8 @@ def test_the_reference_has_every_command() -> None:
 def test_the_reference_has_every_option_of_the_command_line() -> None:
     pages = (COMMAND_LINE, INSPECTION, CHECK)
     documented = {name for page in pages for name in first_column(page) if name.startswith("--")}
-    helps = [help_of(each) for each in ("", *commands_of_the_program())]
+    of_durable = re.findall(r"^  ([a-z]+)  ", help_of("durable").partition("Commands:\n")[2], flags=re.MULTILINE)
+    helps = [help_of(each) for each in ("", *commands_of_the_program(), *(f"durable {each}" for each in of_durable))]
     options = {option for text in helps for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", text)}
     assert documented == options - {"--help"}
 
