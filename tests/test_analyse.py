@@ -82,6 +82,45 @@ def test_a_handler_tells_its_parameters_and_what_stands_for_the_event() -> None:
 
 
 @pytest.mark.parametrize(
+    ("made", "applied", "stable_id", "is_certain", "names"),
+    [
+        ("", 'on("order.placed", id="mail.send")', "mail.send", True, ["order_id"]),
+        ("", "on('order.placed', id=ID)", "mail.late", True, ["order_id"]),
+        ("", "on('order.placed', id=nobody.knows)", "", False, ["order_id"]),
+        ("Durable(nobody.engine)", 'made.on("order.placed", id="mail.send")', "mail.send", True, ["order_id"]),
+        ("Durable.tortoise()", 'made.on("order.placed", id="mail.send", tx=True)', "mail.send", True, []),
+    ],
+)
+def test_a_handler_tells_its_stable_id_also_where_it_is_durable(
+    made: str, applied: str, stable_id: str, is_certain: bool, names: list[str]
+) -> None:
+    found = handler(
+        f"""
+        import nobody
+        from fastsoy_events_durable import Durable
+        ID = "mail.late"
+        made = {made or None}
+
+        @{applied}
+        async def placed(order_id, *, note=1): ...
+        """
+    )
+    assert (found.event, found.stable_id, found.is_certain) == ("order.placed", stable_id, is_certain)
+    assert [each.name for each in found.parameters] == [*names, "note"]
+
+
+def test_of_an_object_with_durable_handlers_only_on_registers() -> None:
+    found = understood(
+        """
+        from fastsoy_events_durable import Durable
+        Durable.engine("order.placed")(print)
+        Durable("sqlite+aiosqlite:///shop.sqlite3").receiver("order.placed")(print)
+        """
+    )
+    assert found.handlers == ()
+
+
+@pytest.mark.parametrize(
     ("given", "names"),
     [
         ("Ledger().book", ["a", "b"]),

@@ -767,3 +767,17 @@ def test_differences_look_well_on_a_terminal(differing: Site, width: int, headin
     shown = command_line.on_terminal(None, "list", *arguments, width=width)
     assert heading in shown
     assert "zeta.placed" in shown.replace("\x1b[0m", "").replace("\x1b[1m", "")
+
+
+def test_a_stable_id_is_that_of_the_list(site: Site) -> None:
+    source = """
+        from fastsoy_events import on
+        @on("order.placed", id="mail.send")
+        def placed(**payload): ...
+    """
+    site.install("acme", {"main": "acme.plugin"}, {**acme(plugin=source), "acme.__init__": ""})
+    static = run("--static", "--json", "--path", str(site.folder))
+    assert [row["id"] for row in json.loads(static.stdout)] == ["acme:main:mail.send"]
+    assert run("--json", "--path", str(site.folder)).stdout == static.stdout
+    assert "acme.plugin.placed [mail.send]" in run("--static", "--path", str(site.folder)).stdout
+    assert run("--static", "--diff", "--path", str(site.folder)).returncode == 0

@@ -183,7 +183,7 @@ def _rows(shown: Difference) -> list[list[Row]]:
 
 
 def _row(side: str, handler: Handler, *, is_first: bool) -> Row:
-    name = cell(f"{handler.module}.{handler.qualname}")
+    name = cell(handler.label)
     name.stylize("bold", len(handler.module) + 1)
     event, plugin, source = (
         cell(handler.event, "bold cyan"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fastsoy_events import _order
 from fastsoy_events._model import Handler
-from fastsoy_events._record import Declaration, Roster
+from fastsoy_events._record import Declaration, Options, Roster
 from fastsoy_events.inspection.source._trees import reached
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def _in_order(found: Iterable[SourceHandler], roster: Roster) -> tuple[StaticHan
             declared_in=each.declared_in,
             is_async=bool(each.is_async),
             location=f"{each.file}:{each.line}",
+            options=Options(id=each.stable_id) if each.stable_id else None,
         )
         by_event.setdefault(event, []).append((declaration, each))
     told = sorted(event for event in by_event if event is not None)

@@ -107,9 +107,9 @@ def _module(
     for site in draft.sites:
         function = resolver.resolved(site.call.function)
         match function:
-            case Maker("on", event) if _is_applied(site):
+            case Maker("on") if _is_applied(site):
                 is_entered = (draft.name, site.function) in entered
-                handlers.append(handler_at(site, event, draft, drafts, resolver, is_entered=is_entered))
+                handlers.append(handler_at(site, function, draft, drafts, resolver, is_entered=is_entered))
             case Maker("event", event) if _is_applied(site):
                 contract = _contract(site, event, draft, resolver)
                 contracts.setdefault((contract.line, contract.event), contract)

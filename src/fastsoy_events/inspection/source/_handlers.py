@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fastsoy_events.inspection.source._draft import Draft, Site
     from fastsoy_events.inspection.source._records import Parameter
-    from fastsoy_events.inspection.source._resolve import Resolved, Resolver
+    from fastsoy_events.inspection.source._resolve import Maker, Resolved, Resolver
     from fastsoy_events.inspection.source._values import Value
 
 
@@ -43,13 +43,13 @@ class _Target(NamedTuple):
 
 
 def handler_at(
-    site: Site, event: Value, draft: Draft, drafts: Mapping[str, Draft], resolver: Resolver, *, is_entered: bool
+    site: Site, maker: Maker, draft: Draft, drafts: Mapping[str, Draft], resolver: Resolver, *, is_entered: bool
 ) -> SourceHandler:
     """Return the handler that a call of `on(event)`, or a decorator, registers.
 
     Args:
         site: where.
-        event: what stands for the event.
+        maker: what registers it: it knows the event.
         draft: the module in which it stands.
         drafts: all modules, by dotted name.
         resolver: resolves names.
@@ -58,6 +58,8 @@ def handler_at(
     given = site.call.arguments[0]
     found = resolver.resolved(given)
     target = _target(found, given, site, resolver)
+    target = target._replace(passes=target.passes + maker.passes)
+    stable_id = "" if maker.id is None else resolver.text(maker.id)
     definition = target.definition
     home = drafts.get(definition.module) if definition else None
     has_line = definition is not None and target.has_line
@@ -67,7 +69,7 @@ def handler_at(
     elif isinstance(found, Named):
         module = found.module
     return SourceHandler(
-        event=resolver.text(event),
+        event=resolver.text(maker.event),
         written=site.maker_written,
         module=module,
         qualname=target.qualname,
@@ -78,9 +80,10 @@ def handler_at(
         blocking=home.blocking_in(definition) if home is not None and definition is not None else (),
         declared_in=draft.name,
         file=home.file if home is not None and has_line else draft.file,
-        is_certain=site.is_certain and target.is_certain,
+        is_certain=site.is_certain and target.is_certain and stable_id is not None,
         is_deferred=site.is_deferred and not is_entered,
         function=site.function,
+        stable_id=stable_id or "",
         identity=target.identity,
     )
 

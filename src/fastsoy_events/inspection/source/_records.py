@@ -67,6 +67,7 @@ class SourceHandler:
         is_deferred: whether it stands in a function that the import does not call, as far as the source tells; or
             below `if __name__ == "__main__":`.
         function: the qualified name of the function around the `on`; empty in the module's own body.
+        stable_id: what `@on(..., id=...)` has it known by; empty without, or where the source does not tell.
         identity: equal for two registrations of one and the same callable.
     """
 
@@ -84,6 +85,7 @@ class SourceHandler:
     is_certain: bool = True
     is_deferred: bool = False
     function: str = ""
+    stable_id: str = ""
     identity: Hashable = field(default=None, repr=False, compare=False)
 
     @property

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 CORE = "fastsoy_events"
 _ON_THE_BUS = frozenset({"on", "emit", "event", "load_plugins"})
 _BUILTINS = frozenset(dir(builtins))
+_DURABLE = ("fastsoy_events_durable", "Durable")
+_MAKES_DURABLE = frozenset({"tortoise"})  # besides the class itself
 _MOST_STARS = 50
 _DEEPEST = 60
 _MOST_STEPS = 5_000  # of one value; values may hold each other many times over
@@ -52,10 +54,21 @@ class Maker:
     Args:
         kind: `on`, `event` or `emit`.
         event: the value that stands for the event.
+        id: the value that stands for the handler's stable id; None without.
+        passes: how many arguments the handler is given before the keywords.
     """
 
     kind: str
     event: Value
+    id: Value | None = None
+    passes: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Durable:
+    """An object whose `on` registers as the bus's does; or its class."""
+
+    is_object: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +125,7 @@ Resolved: TypeAlias = (
     | ClassDefinition
     | Ours
     | Maker
+    | Durable
     | EventObject
     | Bound
     | Wrapped
@@ -175,6 +189,8 @@ class Resolver:
         return self._members[key]
 
     def _found(self, module: str, name: str, depth: int) -> Resolved:
+        if (module, name) == _DURABLE:
+            return Durable()
         if module == CORE:
             return Ours(name) if name in _ON_THE_BUS or name == "bus" else Named(module, name)
         draft = self._drafts.get(module)
@@ -202,6 +218,10 @@ class Resolver:
                 return self._member(module, name, depth)
             case Ours("bus") if name in _ON_THE_BUS:
                 return Ours(name)
+            case Durable(is_object):
+                if is_object:
+                    return Ours(name) if name == "on" else UNKNOWN
+                return owner if name in _MAKES_DURABLE else UNKNOWN
             case EventObject(event, _):
                 if name == "name":
                     return self._resolved(event, depth)
@@ -255,7 +275,10 @@ class Resolver:
         function = self._resolved(value.function, depth)
         match function:
             case Ours("on" | "event" as kind):
-                return Maker(kind, event_of(value))
+                given = dict(value.keywords)
+                return Maker(kind, event_of(value), given.get("id"), passes=int("tx" in given))
+            case Durable(is_object=False):
+                return Durable(is_object=True)
             case Named("functools", "partial") if value.arguments:
                 return self._partial(value, depth)
             case Maker("on") if len(value.arguments) == 1:
