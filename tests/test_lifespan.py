@@ -12,11 +12,12 @@ import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
 
-from fastsoy_events import PluginLoadError, bus, handlers, plugins
+from fastsoy_events import LockError, PluginLoadError, bus, handlers, plugins
 from fastsoy_events.contrib.starlette import events_lifespan
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
     from conftest import Site
 
@@ -92,6 +93,15 @@ async def test_a_strict_start_fails_before_anything_opens(two_plugins: Site) -> 
     two_plugins.install("broken", {"broken": "no_such_module"})
     with pytest.raises(PluginLoadError):
         async with events_lifespan(database, strict=True, allowed=[*ONLY, "broken"])(None):
+            pytest.fail("it started")
+    assert not SEEN
+
+
+async def test_a_start_against_a_lock_that_does_not_hold_fails_before_anything_opens(
+    two_plugins: Site, tmp_path: Path
+) -> None:
+    with pytest.raises(LockError, match="missing.lock cannot be used"):
+        async with events_lifespan(database, allowed=ONLY, lock=tmp_path / "missing.lock")(None):
             pytest.fail("it started")
     assert not SEEN
 

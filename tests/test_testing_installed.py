@@ -74,6 +74,40 @@ FILES = {
         async def test_a_mistake():
             await emit("employee.created", employee_id=-17)
     """,
+    "tests/test_desk.py": """
+        import importlib.util
+
+        import pytest
+
+        from fastsoy_events import emit, load_plugins, plugins
+
+        @pytest.mark.asyncio
+        async def test_a_handler_of_the_tests_own(event_bus, captured_events):
+            desks = []
+            event_bus.on("employee.created")(lambda employee_id: desks.append(employee_id))
+            await emit("employee.created", employee_id=1)
+            assert desks == [1]
+            captured_events.assert_not_emitted("badge.printed")
+
+        @pytest.mark.asyncio
+        async def test_a_plugin_of_the_tests_own(event_bus, captured_events, install_plugin):
+            source = "from fastsoy_events import emit, on\\n"
+            source += "@on('employee.created')\\nasync def reserve(**_): await emit('desk.reserved', floor=2)"
+            plugin = install_plugin(name="acme-desk", module="acme_desk", source=source)
+            assert event_bus.handlers("employee.created") == plugin.handlers
+            await emit("employee.created", employee_id=1)
+            captured_events.assert_order(["employee.created", "desk.reserved"])
+
+        def test_nothing_of_the_other_tests_is_left(event_bus):
+            assert event_bus.handlers() == plugins() == ()
+
+        def test_the_real_bus_is_back():
+            assert [plugin.name for plugin in load_plugins().plugins] == ["badge"]
+
+        @pytest.mark.parametrize("extra", ["sqlalchemy", "starlette", "tortoise", "typer", "opentelemetry"])
+        def test_no_extra_is_installed(extra):
+            assert importlib.util.find_spec(extra) is None
+    """,
 }
 
 
@@ -96,8 +130,9 @@ class Outsider:
         )
 
 
-@pytest.fixture
-def outsider(tmp_path: Path) -> Outsider:
+@pytest.fixture(scope="module")
+def outsider(tmp_path_factory: pytest.TempPathFactory) -> Outsider:
+    tmp_path = tmp_path_factory.mktemp("outsider")
     for name, text in FILES.items():
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -116,10 +151,17 @@ def outsider(tmp_path: Path) -> Outsider:
 
 
 def test_the_kit_is_there_once_the_wheel_is_installed(outsider: Outsider) -> None:
-    result = outsider.run("python", "-m", "pytest", "tests")
+    result = outsider.run("python", "-m", "pytest", "tests/test_badge.py")
     shown = result.stdout
     assert "1 failed, 4 passed" in shown, shown + result.stderr
     assert "fastsoy-events" in next(line for line in shown.splitlines() if line.startswith("plugins:"))
     assert re.search(r"^E +ValueError: -17 is no employee$", shown, re.MULTILINE)
     assert "E   AssertionError: an event handler failed, which the test does not expect:" in shown
     assert "      employee.created / acme_badge.print_badge: ValueError: -17 is no employee" in shown
+
+
+@pytest.mark.parametrize("mode", ["auto", "strict"])
+def test_a_project_that_uses_it_passes(outsider: Outsider, mode: str) -> None:
+    result = outsider.run("python", "-m", "pytest", "-o", f"asyncio_mode={mode}", "tests/test_desk.py")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "9 passed" in result.stdout

@@ -234,7 +234,7 @@ def show(server: Server) -> None:
         server: the running application.
     """
     heading("The application has started; it imports no business module")
-    print(*server.log_lines("fastsoy-events: "), sep="\n")
+    print(*server.log_lines(r" fastsoy_events: \d+ plugins, "), sep="\n")
     show_handlers()
     show_work(server)
     show_failure(server)

@@ -33,7 +33,8 @@ def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fas
     monkeypatch.setenv("ADMIN_DATABASE", str(tmp_path / "admin.sqlite3"))
     monkeypatch.setenv("ADMIN_FULL_DEPARTMENTS", "2")
     monkeypatch.setenv("FASTSOY_EVENTS_ALLOWED", "fastsoy-hr,fastsoy-notify,fastsoy-audit")
-    monkeypatch.delenv("FASTSOY_EVENTS_DISABLED", raising=False)
+    for name in ("DISABLED", "LOCK"):
+        monkeypatch.delenv(f"FASTSOY_EVENTS_{name}", raising=False)
     with bus.isolated():
         # The module was imported before the bus was emptied, so it does not declare by itself.
         bus.on("employee.created")(reserve_desk)

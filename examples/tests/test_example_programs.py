@@ -40,7 +40,7 @@ def test_the_demonstration_shows_everything_and_cleans_up(tmp_path: Path) -> Non
     assert result.returncode == 0, result.stderr
     assert not result.stderr
     for pattern in (
-        r"fastsoy-events: 4 plugins, 4 handlers, fingerprint [0-9a-f]+\n",
+        r"INFO fastsoy_events: \d+ plugins, 4 handlers, fingerprint [0-9a-f]+, loaded in \d+ ms\n",
         r"\n1 +employee\.created +admin\.handlers\.reserve_desk ",
         r"\n2 +employee\.created +fastsoy_audit\.handlers\.record_created +audit +fastsoy-audit 0\.1\.0 +async ",
         r"\n3 +employee\.created +fastsoy_notify\.handlers\.send_welcome ",
@@ -68,6 +68,7 @@ def test_the_demonstration_says_why_the_server_does_not_start(tmp_path: Path) ->
     [
         ([], {"ADMIN_FULL_DEPARTMENTS": "x"}, "ADMIN_FULL_DEPARTMENTS is 'x': write numbers "),
         ([], {"ADMIN_DATABASE": "/nowhere/x.db"}, "ADMIN_DATABASE is '/nowhere/x.db', which cannot be opened: "),
+        ([], {"ADMIN_DATABASE": "postgres:///x?host=/nowhere"}, "ADMIN_DATABASE is postgresql:///x, which cannot be "),
         (["--port", "99999"], {}, "argument --port: '99999' is no port: write a number from 0 to 65535"),
         (["--port", "-1"], {}, "argument --port: '-1' is no port: write a number from 0 to 65535"),
         (["--port", "http"], {}, "argument --port: 'http' is no port: write a number from 0 to 65535"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import socket
 
@@ -23,7 +24,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         settings = Settings.from_environment()
-        settings.check_database()
+        asyncio.run(settings.check_database())
         write_spans(settings)
         opened = socket.create_server(("127.0.0.1", port))
     except SettingsError as error:

@@ -5,7 +5,6 @@ It imports no business module. What is installed beside it decides which handler
 
 from __future__ import annotations
 
-import logging
 from contextlib import asynccontextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -17,14 +16,14 @@ from tortoise.context import TortoiseContext
 from admin import handlers as host_handlers
 from admin import hookspecs
 from admin.settings import Settings
-from fastsoy_events import bus, handlers, load_plugins
+from fastsoy_events import bus, handlers
+from fastsoy_events.contrib.starlette import events_lifespan
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
 __all__ = ["app", "create_app", "host_handlers"]
 
-logger = logging.getLogger("admin")
 router = APIRouter()
 
 
@@ -46,7 +45,8 @@ def create_app() -> FastAPI:
     Returns:
         The application. It may be started and stopped more than once.
     """
-    application = FastAPI(title="Admin", lifespan=_lifespan)
+    bus.add_hookspecs(hookspecs)
+    application = FastAPI(title="Admin", lifespan=events_lifespan(_lifespan))
     application.state.mounted = []
     application.include_router(router)
     return application
@@ -54,15 +54,10 @@ def create_app() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
-    bus.add_hookspecs(hookspecs)
+    """Mount the plugins' routes, and open the database: the plugins are loaded by now, and start with what is open."""
     settings = Settings.from_environment()
-    report = load_plugins()
     _mount(application, chain.from_iterable(bus.hook.admin_routers()))
     async with _database(settings, chain.from_iterable(bus.hook.admin_models())):
-        loaded = sum(plugin.status == "loaded" for plugin in report.plugins)
-        logger.info(
-            "fastsoy-events: %d plugins, %d handlers, fingerprint %s", loaded, len(handlers()), report.fingerprint
-        )
         yield
 
 
@@ -82,17 +77,13 @@ async def _database(settings: Settings, modules: Iterable[str]) -> AsyncIterator
     if not apps:
         yield
         return
-    settings.check_database()
+    await settings.check_database()
+    name, connection = settings.connection
     async with TortoiseContext() as context:
         await context.init(
             config={
-                "connections": {
-                    "default": {
-                        "engine": "tortoise.backends.sqlite",
-                        "credentials": {"file_path": str(settings.database)},
-                    }
-                },
-                "apps": {name: {"models": models} for name, models in apps.items()},
+                "connections": {name: connection},
+                "apps": {each: {"models": models, "default_connection": name} for each, models in apps.items()},
             },
             # Requests run in other tasks than this one.
             _enable_global_fallback=True,

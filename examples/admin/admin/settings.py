@@ -7,8 +7,11 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 __all__ = ["Settings", "SettingsError"]
+
+_POSTGRESQL = ("postgres://", "postgresql://")
 
 
 class SettingsError(ValueError):
@@ -20,12 +23,12 @@ class Settings:
     """What can be set from outside.
 
     Args:
-        database: the SQLite file.
+        database: the SQLite file, or the URL of a PostgreSQL database.
         full_departments: the numbers of the departments that have no free desk.
         traces: the file that spans are written to; None for nowhere.
     """
 
-    database: Path
+    database: Path | str
     full_departments: frozenset[int]
     traces: Path | None = None
 
@@ -39,26 +42,70 @@ class Settings:
         Raises:
             SettingsError: a department is no number.
         """
+        database = os.environ.get("ADMIN_DATABASE") or "admin.sqlite3"
         return cls(
-            database=Path(os.environ.get("ADMIN_DATABASE") or "admin.sqlite3").resolve(),
+            database=database if database.startswith(_POSTGRESQL) else Path(database).resolve(),
             full_departments=_numbers("ADMIN_FULL_DEPARTMENTS"),
             traces=Path(traces).resolve() if (traces := os.environ.get("ADMIN_TRACES")) else None,
         )
 
-    def check_database(self) -> None:
-        """Open the database once, because SQLite alone does not say which file it could not open.
+    @property
+    def connection(self) -> tuple[str, str | dict[str, object]]:
+        """Return a name for the connection to the database, and what Tortoise's configuration says of it."""
+        # Tortoise keeps each table's INSERT by the connection's name, so each kind of database has a name of its own.
+        if isinstance(self.database, str):
+            return "postgresql", self.database
+        return "sqlite", {"engine": "tortoise.backends.sqlite", "credentials": {"file_path": str(self.database)}}
+
+    async def check_database(self) -> None:
+        """Open the database once, because what opens it later does not say which setting is wrong.
 
         Raises:
             SettingsError: it cannot be opened.
         """
-        try:
-            with closing(sqlite3.connect(self.database)) as connection:
-                connection.execute("PRAGMA schema_version")
-        except sqlite3.Error as error:
-            raise SettingsError(
-                f"ADMIN_DATABASE is {str(self.database)!r}, which cannot be opened: {error}. "
-                "Write the path of an SQLite file, or of a new file in a folder that exists"
-            ) from error
+        if isinstance(self.database, str):
+            await _check_url(self.database)
+        else:
+            _check_file(self.database)
+
+
+def _check_file(file: Path) -> None:
+    try:
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        raise SettingsError(
+            f"ADMIN_DATABASE is {str(file)!r}, which cannot be opened: {error}. "
+            "Write the path of an SQLite file, or of a new file in a folder that exists"
+        ) from error
+
+
+async def _check_url(url: str) -> None:
+    try:
+        import asyncpg  # type: ignore[import-untyped]  # it has no types; here, since SQLite does without it
+    except ImportError as error:
+        raise SettingsError(
+            f"ADMIN_DATABASE is {_shown(url)}, which needs asyncpg: install it, or write the path of an SQLite file"
+        ) from error
+    try:
+        connection = await asyncpg.connect(url)
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        # A ValueError is about the text of the URL, and may quote it.
+        reason = "" if isinstance(error, ValueError) else str(error)
+        raise SettingsError(
+            f"ADMIN_DATABASE is {_shown(url)}, which cannot be opened: {reason or type(error).__name__}. "
+            "Start the server, or write the URL of a database that exists: postgresql://user:password@host/name"
+        ) from error
+    await connection.close()
+
+
+def _shown(url: str) -> str:
+    """Return a URL without user, password and options."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "a URL that cannot be read"
+    return f"postgresql://{parts.hostname or ''}{parts.path}"
 
 
 def _numbers(name: str) -> frozenset[int]:

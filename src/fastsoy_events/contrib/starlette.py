@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastsoy_events import bus, handlers, load_plugins
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 
     from fastsoy_events import LoadReport
@@ -26,6 +27,7 @@ def events_lifespan(
     allowed: Collection[str] | None = None,
     disabled: Collection[str] = (),
     order: Sequence[str] = (),
+    lock: str | os.PathLike[str] | None = None,
 ) -> Callable[[Any], AbstractAsyncContextManager[Any]]:
     """Return a lifespan that loads the plugins, then enters the application's own, then starts the plugins.
 
@@ -38,6 +40,7 @@ def events_lifespan(
         allowed: likewise.
         disabled: likewise.
         order: likewise.
+        lock: likewise.
 
     Returns:
         What `FastAPI(lifespan=...)` and `Starlette(lifespan=...)` take. What the own lifespan yields is passed on.
@@ -62,7 +65,7 @@ def events_lifespan(
     @asynccontextmanager
     async def whole(application: Any) -> AsyncGenerator[Any]:
         started = perf_counter()
-        report = load_plugins(strict=strict, allowed=allowed, disabled=disabled, order=order)
+        report = load_plugins(strict=strict, allowed=allowed, disabled=disabled, order=order, lock=lock)
         _log(report, perf_counter() - started)
         async with nullcontext() if lifespan is None else lifespan(application) as state:
             await bus.startup()
