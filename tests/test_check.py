@@ -640,6 +640,15 @@ def test_of_versions_that_are_none_the_other_counts(site: Site) -> None:
     assert codes_of(checked(site)) == ["FSE601"]
 
 
+def test_of_an_egg_info_beside_a_dist_info_the_older_is_stale(site: Site) -> None:
+    info = site.install("acme-mail", {"mail": "acme_mail"}, {"acme_mail": WARNED.replace("def", "async def")})
+    egg = site.folder / "acme_mail-1.5-py3.11.egg-info"
+    egg.mkdir()
+    (egg / "PKG-INFO").write_text("Name: acme-mail\nVersion: 1.5\n")
+    (egg / "entry_points.txt").write_bytes((info / "entry_points.txt").read_bytes())
+    assert checked(site) == [("acme_mail-1.0.dist-info/METADATA:1", "FSE601")]
+
+
 def test_metadata_that_cannot_be_read_is_a_failure_of_its_plugins(site: Site) -> None:
     no_file = site.install("acme-mail", {"mail": "acme_mail"}, {"acme_mail": WARNED})
     (no_file / "METADATA").unlink()

@@ -26,7 +26,7 @@ import sys
 import venv
 from collections import Counter
 from dataclasses import dataclass
-from importlib.metadata import distribution
+from importlib.metadata import distribution, entry_points
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -323,7 +323,8 @@ def help_of(command: str) -> str:
 
 def commands_of_the_program() -> list[str]:
     _, _, listed = help_of("").partition("Commands:\n")
-    return re.findall(r"^  ([a-z]+)  ", listed, flags=re.MULTILINE)
+    of_other_packages = {each.name for each in entry_points(group="fastsoy_events.commands")}
+    return [each for each in re.findall(r"^  ([a-z]+)  ", listed, flags=re.MULTILINE) if each not in of_other_packages]
 
 
 def test_the_reference_has_every_command() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from fastsoy_events import EventNameWarning, PluginError, UnknownPluginError
-from fastsoy_events.cli._host import load
+from fastsoy_events.cli._host import load, say_no_plugin_was_found
 from fastsoy_events.cli._options import takes_options
 from fastsoy_events.cli._output import Stop, counted, is_plain, one_line, open_console, render, say, write, write_json
 from fastsoy_events.cli._remarks import SEVERITIES, finding_block, finding_line, folder_of_places
@@ -136,7 +136,7 @@ def _escaped(text: str, *, in_property: bool = False) -> str:
 
 def _summarise(found: Sequence[Finding], plugins: Sequence[Plugin]) -> None:
     if not plugins:
-        say("note", "no plugin was found: nothing declares an entry point in the group fastsoy.event_handlers")
+        say_no_plugin_was_found()
         return
     counts = Counter(each.severity for each in sorted(found, key=lambda each: list(SEVERITIES).index(each.severity)))
     told = [counted(count, severity) for severity, count in counts.items()]

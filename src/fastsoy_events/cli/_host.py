@@ -106,6 +106,11 @@ def stop_if_any_failed(report: LoadReport) -> None:
         raise Stop(exit_code=1)
 
 
+def say_no_plugin_was_found() -> None:
+    """Say what a plugin would need in order to be found."""
+    say("note", "no plugin was found: nothing declares an entry point in the group fastsoy.event_handlers")
+
+
 def _load(folders: list[str], options: Options) -> LoadReport:
     try:
         return _load_plugins(folders, options.order)

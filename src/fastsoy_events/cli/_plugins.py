@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from fastsoy_events.cli._host import load, stop_if_any_failed
+from fastsoy_events.cli._host import load, say_no_plugin_was_found, stop_if_any_failed
 from fastsoy_events.cli._options import Json, takes_options
 from fastsoy_events.cli._output import Stop, say, write_json
 from fastsoy_events.cli._tables import duration, show_plugins
@@ -55,7 +55,7 @@ def list_plugins(
     elif report.plugins:
         show_plugins(report.plugins, times)
     if not report.plugins:
-        say("note", "no plugin was found: nothing declares an entry point in the group fastsoy.event_handlers")
+        say_no_plugin_was_found()
     if times is not None and max_import_ms is not None:
         _stop_if_any_is_slow(report.plugins, times, max_import_ms)
     stop_if_any_failed(report)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from fastsoy_events.cli._layout import Column, Row, cell, show
+from fastsoy_events.cli._output import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,9 +91,9 @@ def _plugin_row(plugin: Plugin, modules: Sequence[ModuleTime] | None) -> Row:
     timing = () if modules is None else (Text(str(len(modules))), _slowest(modules))
     facts = [distribution, module]
     if plugin.status == "loaded":
-        facts.append(Text(f"imported in {seconds}, {_number(count, 'handler')}"))
+        facts.append(Text(f"imported in {seconds}, {counted(count, 'handler')}"))
     if modules:
-        facts.append(Text.assemble(f"{_number(len(modules), 'module')}, the slowest ", _slowest(modules)))
+        facts.append(Text.assemble(f"{counted(len(modules), 'module')}, the slowest ", _slowest(modules)))
     if plugin.error is not None:
         facts.append(error)
     return Row(
@@ -103,10 +104,6 @@ def _plugin_row(plugin: Plugin, modules: Sequence[ModuleTime] | None) -> Row:
 
 def _slowest(modules: Sequence[ModuleTime]) -> Text:
     return cell(f"{modules[0].module} {duration(modules[0].seconds)}" if modules else "")
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _distribution(name: str, version: str) -> Text:

@@ -7,18 +7,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 from fastsoy_events import _order
-from fastsoy_events.inspection.source._analyse import LARGEST_SOURCE, drafted, resolved_together, unreadable
-from fastsoy_events.inspection.source._parse import UnreadableSourceError
+from fastsoy_events.inspection.source._analyse import resolved_together
 from fastsoy_events.inspection.source._places import InstalledSources
-from fastsoy_events.inspection.source._trees import MOST_MODULES
+from fastsoy_events.inspection.source._trees import MOST_MODULES, draft_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fastsoy_events import Event, Plugin
     from fastsoy_events._record import Roster
-    from fastsoy_events.inspection.source._draft import Draft
-    from fastsoy_events.inspection.source._places import Found
     from fastsoy_events.inspection.source._records import SourceEmit, SourceModule, SourceTree
 
 _Publisher: TypeAlias = tuple[str, str]  # the distribution and the entry point; empty for the host
@@ -110,13 +107,5 @@ def host_modules(app: str, roster: Roster) -> tuple[SourceModule, ...]:
     """
     sources = InstalledSources().below(app.partition(".")[0])
     own = (found for found in sources if _order.owner(found.module, roster) == _order.HOST)
-    drafts = {found.module: _draft(found) for found in islice(own, MOST_MODULES)}
+    drafts = {found.module: draft_of(found)[0] for found in islice(own, MOST_MODULES)}
     return tuple(resolved_together(drafts).values())
-
-
-def _draft(found: Found) -> Draft:
-    try:
-        source = found.read(LARGEST_SOURCE + 1)
-    except UnreadableSourceError as error:
-        return unreadable(found.module, found.file, str(error))
-    return drafted(source, module=found.module, file=found.file, is_package=found.is_package)

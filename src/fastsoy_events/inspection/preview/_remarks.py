@@ -14,6 +14,7 @@ from packaging.tags import sys_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from fastsoy_events.inspection.preview._wheels import is_encrypted
 from fastsoy_events.inspection.source._files import MOST_FILES
 from fastsoy_events.inspection.source._parse import shortened
 
@@ -144,7 +145,7 @@ _DESERVES_A_LOOK: tuple[tuple[str, Callable[[ZipInfo], bool]], ...] = (
     ("a name that leads out of the folder of the installation, so pip refuses the wheel", _leads_out),
     ("a name that no installer means: it is not looked at", _is_odd),
     ("a link, which an installer writes as the text of where it leads", _is_link),
-    ("encrypted, so it is not looked at, and pip cannot install it", lambda each: bool(each.flag_bits & 1)),
+    ("encrypted, so it is not looked at, and pip cannot install it", is_encrypted),
     ("Python runs it at every start, whatever is imported", lambda each: bool(_RUNS_AT_START.fullmatch(each.filename))),
     ("compiled code, which is not looked at", lambda each: each.filename.endswith(_COMPILED)),
 )

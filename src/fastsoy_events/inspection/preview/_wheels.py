@@ -23,7 +23,11 @@ MOST_BYTES = 32 << 20  # of the sources of all wheels together, unpacked; what t
 _BYTES_A_CALL = 150
 MOST_WHEELS = 100
 _LARGEST_READ = 4 << 20  # bytes at once; the table of contents is read at once, and a large wheel's needs half of it
-_IS_ENCRYPTED = 0x1
+
+
+def is_encrypted(member: ZipInfo) -> bool:
+    """Tell whether a file of a wheel is encrypted."""
+    return bool(member.flag_bits & 0x1)
 
 
 class WheelError(Exception):
@@ -85,7 +89,7 @@ class Members(Archive):
             UnreadableSourceError: where it cannot be read.
         """
         member = self._archive.NameToInfo.get(name)
-        if member is not None and member.flag_bits & _IS_ENCRYPTED:
+        if member is not None and is_encrypted(member):
             raise UnreadableSourceError("it is encrypted")
         if member is not None and not is_unpacked_in_parts(member):
             raise UnreadableSourceError("it is compressed other than wheels are")

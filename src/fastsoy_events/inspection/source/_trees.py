@@ -100,15 +100,23 @@ class _Shelf:
         if len(self.drafts) >= MOST_MODULES or self._bytes >= MOST_BYTES:
             self.problem = f"only the first {len(self.drafts)} modules were looked at: there are too many, or too large"
             return False
-        try:
-            source = found.read(LARGEST_SOURCE + 1)
-        except UnreadableSourceError as error:
-            self.drafts[found.module] = unreadable(found.module, found.file, str(error))
-            return True
-        draft = drafted(source, module=found.module, file=found.file, is_package=found.is_package)
+        draft, size = draft_of(found)
         self.drafts[found.module] = draft
-        self._bytes += len(source) + draft.repeated * _BYTES_A_REPEATED_NODE
+        self._bytes += size + draft.repeated * _BYTES_A_REPEATED_NODE
         return True
+
+
+def draft_of(found: Found) -> tuple[Draft, int]:
+    """Read a module, and return its draft with the bytes of its source; a draft without anything where none is read.
+
+    Args:
+        found: the module.
+    """
+    try:
+        source = found.read(LARGEST_SOURCE + 1)
+    except UnreadableSourceError as error:
+        return unreadable(found.module, found.file, str(error)), 0
+    return drafted(source, module=found.module, file=found.file, is_package=found.is_package), len(source)
 
 
 def _tree(candidate: Candidate, shelf: _Shelf, modules: Mapping[str, SourceModule]) -> SourceTree:
