@@ -7,10 +7,12 @@
 #   make types    mypy --strict and pyright strict
 #   make bench    measure against peers; writes benchmarks/RESULTS.md (takes a quarter of an hour)
 #   make pythons  the suite on every other CPython from 3.11 to 3.13 on this machine
+#   make docs     the documentation as a site, in site/: no warning, no dead link, no undocumented public name
+#   make release-check  build what would be released, and look at it as its users will; leaves it in dist/
 #   make clean    remove what these made
 
 .DELETE_ON_ERROR:
-.PHONY: demo test serve lint types bench pythons clean
+.PHONY: demo test serve lint types bench pythons docs release-check clean
 
 is_new_enough := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
@@ -45,8 +47,14 @@ bench: $(VENV)/.benchmark
 pythons: $(VENV)/.development
 	$(BIN)/nox
 
+docs: $(VENV)/.development
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+release-check: $(VENV)/.development
+	$(BIN)/python tools/release_check.py
+
 clean:
-	rm -rf $(VENV) .nox .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/admin/*.sqlite3*
+	rm -rf $(VENV) site dist .nox .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/admin/*.sqlite3*
 
 $(VENV)/.pip:
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python" >&2; exit 1; }

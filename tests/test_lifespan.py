@@ -100,7 +100,7 @@ async def test_a_strict_start_fails_before_anything_opens(two_plugins: Site) -> 
 async def test_a_start_against_a_lock_that_does_not_hold_fails_before_anything_opens(
     two_plugins: Site, tmp_path: Path
 ) -> None:
-    with pytest.raises(LockError, match="missing.lock cannot be used"):
+    with pytest.raises(LockError, match=r"missing\.lock cannot be used"):
         async with events_lifespan(database, allowed=ONLY, lock=tmp_path / "missing.lock")(None):
             pytest.fail("it started")
     assert not SEEN

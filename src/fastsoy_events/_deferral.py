@@ -154,7 +154,14 @@ class Scope:
         return self._block.heir() is not None
 
     def is_inside(self, other: Scope) -> bool:
-        """Tell whether this block was entered inside another one, which is still open."""
+        """Tell whether this block was entered inside another one, which is still open.
+
+        Args:
+            other: the other block.
+
+        Returns:
+            Whether it was.
+        """
         return other._block in _open_from(self._block.outer)
 
     async def flush(self) -> Failures:
