@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
 FOLDER = Path(__file__).parent
-PARTS = ("dispatch", "discovery", "memory", "import", "growth")
+PARTS = ("dispatch", "discovery", "memory", "import", "growth", "durable", "relay")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

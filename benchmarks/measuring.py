@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import discovery, dispatch, growth, imports, memory
+from benchmarks import discovery, dispatch, durable, growth, imports, memory, relay
 from benchmarks.progress import Progress
 from benchmarks.settings import FULL, QUICK
 
@@ -25,22 +25,30 @@ PARTS: dict[str, Callable[[Settings, Progress], dict[str, Any]]] = {
     "memory": memory.measure,
     "import": imports.measure,
     "growth": growth.measure,
+    "durable": durable.measure,
+    "relay": relay.measure,
 }
 
 _LIBRARIES = (
     "fastsoy-events",
+    "fastsoy-events-durable",
+    "fastsoy-events-relay",
     "aiosignal",
+    "aiosqlite",
     "blinker",
     "bubus",
     "django",
     "fastapi-events",
+    "faststream",
     "importlib-metadata",
+    "nats-py",
     "nitro-dispatch",
     "pluggy",
     "psygnal",
     "PyDispatcher",
     "pyee",
     "pymitter",
+    "sqlalchemy",
     "stevedore",
 )
 

@@ -172,6 +172,29 @@ def _growth_plugins(axis: Any, found: Mapping[str, Any]) -> None:
     axis.set_ylim(bottom=0)
 
 
+def _by_rows(axis: Any, found: Mapping[str, Any], columns: Mapping[str, str], unit: str) -> None:
+    series: dict[str, tuple[list[float], list[float]]] = {}
+    for row in found["growth"]:
+        for name, column in columns.items():
+            rows, values = series.setdefault(f"{name}, rows {row['kind']}", ([], []))
+            rows.append(row["rows"])
+            values.append(row[column]["median"])
+    if series:  # nothing was measured where a library is missing
+        _lines(axis, series)
+        axis.set_xscale("log")
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("rows in the table (logarithmic)")
+    axis.set_ylabel(f"{unit} per second")
+
+
+def _durable_emits(axis: Any, found: Mapping[str, Any]) -> None:
+    _by_rows(axis, found, {"fastsoy-events-durable": "durable", "bare aiosqlite": "bare"}, "events stored")
+
+
+def _durable_deliveries(axis: Any, found: Mapping[str, Any]) -> None:
+    _by_rows(axis, found, {"fastsoy-events-durable": "deliveries"}, "events delivered")
+
+
 PLOTS: dict[str, tuple[str, str, tuple[float, float], Callable[[Any, Any], None]]] = {
     "dispatch.svg": ("dispatch", "One emit to ten async handlers", (6.2, 3.6), _dispatch),
     "discovery.svg": ("discovery", "Finding the plugins", (5.2, 3.8), _discovery),
@@ -180,4 +203,6 @@ PLOTS: dict[str, tuple[str, str, tuple[float, float], Callable[[Any, Any], None]
     "growth-events.svg": ("growth", "One emit, by registered events", (5.2, 3.6), _growth_events),
     "growth-registration.svg": ("growth", "Registering handlers", (5.2, 3.6), _growth_registration),
     "growth-plugins.svg": ("growth", "Loading plugins", (5.2, 3.6), _growth_plugins),
+    "durable-emits.svg": ("durable", "Durable emits, 100 in a transaction", (5.2, 3.6), _durable_emits),
+    "durable-deliveries.svg": ("durable", "Deliveries", (5.2, 3.6), _durable_deliveries),
 }

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import discovery
+from benchmarks import discovery, durable, relay
 from benchmarks.competitors import BUS, BUS_BY_OBJECT, COMPETITORS, KEYWORDS, LIMIT, Case
 
 if TYPE_CHECKING:
@@ -352,4 +352,67 @@ def _growth_of_plugins(rows: Sequence[Mapping[str, Any]]) -> str:
     return _table(head, lines)
 
 
-SECTIONS = {"dispatch": _dispatch, "discovery": _discovery, "memory": _memory, "import": _import, "growth": _growth}
+# Durable handlers
+
+
+def _durable(results: Sequence[Mapping[str, Any]], plots: Sequence[str]) -> list[str]:
+    parts = ["## Durable handlers: SQLite", durable.METHOD]
+    parts += _plot("durable-emits.svg", "Emits per second by rows in the table", plots)
+    parts += _plot("durable-deliveries.svg", "Deliveries per second by rows in the table", plots)
+    for python, found in _having(results, "durable"):
+        parts += [f"### {python}", *_missing(found["missing"])]
+        if not found["missing"]:
+            parts += ["Events stored a second:", _durable_rows(found["emits"], "each", "events in a transaction")]
+            parts += ["Events delivered a second:", _durable_rows(found["deliveries"], "handler", "handler")]
+            parts += [f"A second, by rows in the table, {durable.USUAL} events in a transaction:"]
+            parts += [_durable_growth(found["growth"])]
+    return parts
+
+
+def _durable_rows(rows: Sequence[Mapping[str, Any]], key: str, title: str) -> str:
+    head = [title, "durable", "bare aiosqlite", "bare is faster, times"]
+    lines = [[f"{row[key]}", _spread(row["durable"]), _spread(row["bare"]), _spread(row["ratio"])] for row in rows]
+    return _table(head, lines)
+
+
+def _durable_growth(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        [
+            f"{row['rows']:,} {row['kind']}",
+            _spread(row["durable"]),
+            _spread(row["bare"]),
+            _spread(row["ratio"]),
+            _spread(row["deliveries"]),
+            _spread(row["start"], 1e3),
+        ]
+        for row in rows
+    ]
+    head = ["rows", "durable emits", "bare inserts", "bare is faster, times", "deliveries", "until the first, ms"]
+    return _table(head, lines)
+
+
+# Relay
+
+
+def _relay(results: Sequence[Mapping[str, Any]], plots: Sequence[str]) -> list[str]:  # noqa: ARG001 - no plot of it
+    parts = ["## Relay: through NATS, from one process to another", relay.METHOD]
+    for python, found in _having(results, "relay"):
+        parts += [f"### {python}", *_missing(found["missing"])]
+        if not found["missing"]:
+            rows = [[way, _spread(summary)] for way, summary in found["through"].items()]
+            rows.append(["the relay's ratio to FastStream alone", _spread(found["ratio"])])
+            parts += [f"{found['events']:,} events:", _table(["", "events a second"], rows)]
+            emits = [[way, _spread(summary, 1e6)] for way, summary in found["emit"].items()]
+            parts += ["An emit, by what becomes of it besides:", _table(["", "µs"], emits)]
+    return parts
+
+
+SECTIONS = {
+    "dispatch": _dispatch,
+    "discovery": _discovery,
+    "memory": _memory,
+    "import": _import,
+    "growth": _growth,
+    "durable": _durable,
+    "relay": _relay,
+}

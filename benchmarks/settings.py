@@ -19,6 +19,9 @@ class Settings:
         event_steps: the numbers of registered events, for the growth.
         registration_steps: the numbers of handlers to register, for the growth.
         plugin_steps: the numbers of plugins to load, for the growth.
+        durable_rounds: where each turn stores or delivers many events.
+        durable_events: how many events are stored in such a turn, about.
+        table_sizes: how many rows the tables of durable handlers hold.
     """
 
     rounds: int
@@ -30,6 +33,9 @@ class Settings:
     event_steps: tuple[int, ...]
     registration_steps: tuple[int, ...]
     plugin_steps: tuple[int, ...]
+    durable_rounds: int
+    durable_events: int
+    table_sizes: tuple[int, ...]
 
 
 FULL = Settings(
@@ -42,6 +48,9 @@ FULL = Settings(
     event_steps=(1, 10, 100, 1000, 10_000, 100_000),
     registration_steps=(1000, 10_000, 25_000, 50_000, 75_000, 100_000),
     plugin_steps=(10, 100, 300, 600, 1000),
+    durable_rounds=7,
+    durable_events=2000,
+    table_sizes=(10, 100, 1000, 10_000, 100_000, 1_000_000),
 )
 
 QUICK = Settings(
@@ -54,4 +63,7 @@ QUICK = Settings(
     event_steps=(1, 100, 1000),
     registration_steps=(500, 1000),
     plugin_steps=(10, 30),
+    durable_rounds=2,
+    durable_events=200,
+    table_sizes=(10, 1000),
 )

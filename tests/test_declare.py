@@ -985,3 +985,32 @@ def test_an_id_that_is_none_is_refused(fresh_bus: EventBus, stable_id: str) -> N
     with pytest.raises(RegistrationError, match=r'takes an id in lower snake case, .* write id="mail.send", not id='):
         fresh_bus.on("item.made", id=stable_id)
     assert fresh_bus.handlers() == ()
+
+
+# Decorators of others
+
+
+async def test_a_decorator_that_applies_on_for_its_caller_declares_and_warns_where_that_is(site: Site) -> None:
+    helper = """
+        from fastsoy_events import bus
+
+        def loud(event):
+            on = bus.on(event, stacklevel=2)
+            def register(function):
+                def handle(**payload): function(**payload)
+                return on(handle)
+            return register
+    """
+    user = """
+        from acme_helper import loud
+
+        def declare():
+            @loud("Made")
+            def made(**payload): ...
+    """
+    site.install("acme", {}, {"acme_helper": helper, "acme_user": user})
+    with pytest.warns(EventNameWarning) as warned:
+        importlib.import_module("acme_user").declare()
+    assert [(each.filename, each.lineno) for each in warned] == [(str(site.folder / "acme_user.py"), 5)]
+    (declared,) = bus._state.declarations["Made"].values()
+    assert declared.declared_in == "acme_user"

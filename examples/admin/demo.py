@@ -2,103 +2,20 @@
 
 Starts the server on a free port of this machine with an empty database, talks to it over HTTP, and stops it. The
 application, the three business modules and httpx must be installed. With fastsoy-events-otel and opentelemetry-sdk it
-shows a trace as well.
+shows a trace as well, and with fastsoy-events-durable that nothing is lost where the server is killed.
 """
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import httpx
+from demo_server import DATABASE, FOLDER, FULL_DEPARTMENT, DemoError, Server, is_installed, running_server
 from trace_tree import failed_trace
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-FOLDER = Path(__file__).resolve().parent
-START_SECONDS = 60.0
-STOP_SECONDS = 10.0
-FULL_DEPARTMENT = 2
-ACTOR = {"X-Actor-Id": "7"}
-TRACES = "traces.jsonl"
-
-
-class DemoError(Exception):
-    """The demonstration cannot go on; its text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """The running application.
-
-    Args:
-        client: talks to it.
-        log: the file that its output goes to.
-        traces: the file that its spans go to, if it is traced.
-    """
-
-    client: httpx.Client
-    log: Path
-    traces: Path
-
-    def get(self, path: str) -> Any:
-        """Read something.
-
-        Args:
-            path: what to read.
-
-        Returns:
-            The answer, decoded.
-
-        Raises:
-            DemoError: the application refused.
-        """
-        response = self.client.get(path)
-        if response.is_error:
-            raise DemoError(
-                f"GET {path} was answered with {response.status_code}. "
-                "Are fastsoy-hr, fastsoy-notify and fastsoy-audit installed?"
-            )
-        return response.json()
-
-    def post(self, path: str, *, expected: int = 201, **body: object) -> Any:
-        """Send something, and print the request and the answer.
-
-        Args:
-            path: where to.
-            expected: the status that the answer must have.
-            body: the JSON object to send.
-
-        Returns:
-            The answer, decoded.
-
-        Raises:
-            DemoError: the answer has another status.
-        """
-        response = self.client.post(path, json=body, headers=ACTOR)
-        print(f"POST {path} {body}\n  {response.status_code} {response.text}")
-        if response.status_code != expected:
-            raise DemoError(f"POST {path} was answered with {response.status_code}, not with {expected}")
-        return response.json()
-
-    def log_lines(self, pattern: str) -> list[str]:
-        """Find lines in the application's log.
-
-        Args:
-            pattern: the regular expression that they contain.
-        """
-        return [line for line in self.log.read_text(encoding="utf-8").splitlines() if re.search(pattern, line)]
 
 
 def main() -> int:
@@ -114,117 +31,13 @@ def main() -> int:
         try:
             with running_server(Path(folder), log) as server:
                 show(server)
+            show_crash(Path(folder), log)
         except (DemoError, httpx.HTTPError) as error:
             print(f"\nThe demonstration failed: {error}", file=sys.stderr)
             print(f"The server's log:\n{log.read_text(encoding='utf-8')}", file=sys.stderr)
             return 1
     print("\nDone: the server is stopped, and its database is deleted.")
     return 0
-
-
-@contextmanager
-def running_server(folder: Path, log: Path) -> Iterator[Server]:
-    """Start the application, wait until it answers, and stop it in any case.
-
-    Args:
-        folder: where its database goes, and its spans.
-        log: where its output goes.
-
-    Returns:
-        A context manager that gives the running application.
-
-    Raises:
-        DemoError: it did not come up.
-    """
-    command = [sys.executable, "-m", "admin", "--port", "0"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment(folder))  # noqa: S603
-    try:
-        with httpx.Client(base_url=wait_until_ready(process, log), trust_env=False, timeout=30) as client:
-            yield Server(client, log, folder / TRACES)
-    finally:
-        stop(process)
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """Return the environment variables of the application.
-
-    Args:
-        folder: where its database goes, and its spans.
-    """
-    can_trace = is_installed("fastsoy-events-otel") and is_installed("opentelemetry-sdk")
-    return {
-        **os.environ,
-        "ADMIN_TRACES": str(folder / TRACES) if can_trace else "",
-        "OTEL_SDK_DISABLED": "false",
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(FOLDER), os.environ.get("PYTHONPATH")])),
-        "PYTHONUNBUFFERED": "1",
-        "ADMIN_DATABASE": str(folder / "demo.sqlite3"),
-        "ADMIN_FULL_DEPARTMENTS": str(FULL_DEPARTMENT),
-    }
-
-
-def is_installed(distribution: str) -> bool:
-    """Tell whether a distribution is installed.
-
-    Args:
-        distribution: its name.
-    """
-    try:
-        version(distribution)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Wait until the application answers.
-
-    Args:
-        process: its process.
-        log: its log, which says the port.
-
-    Returns:
-        Its address.
-
-    Raises:
-        DemoError: it ended, or did not answer in time.
-    """
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise DemoError(f"the server ended with exit code {process.returncode} while it was starting")
-        address = re.search(r"listening on (http://127\.0\.0\.1:\d+)", log.read_text(encoding="utf-8"))
-        if address is not None and is_healthy(address[1]):
-            return address[1]
-        time.sleep(0.05)
-    raise DemoError(f"the server did not answer within {START_SECONDS:.0f} seconds")
-
-
-def is_healthy(address: str) -> bool:
-    """Ask the application whether it is up.
-
-    Args:
-        address: where it listens.
-    """
-    try:
-        return httpx.get(f"{address}/health", trust_env=False, timeout=2).is_success
-    except httpx.TransportError:
-        return False
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """Stop the application: first kindly, then by force.
-
-    Args:
-        process: its process.
-    """
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def show(server: Server) -> None:
@@ -317,6 +130,44 @@ def show_trace(server: Server) -> None:
     if not lines:
         raise DemoError("no span is marked as failed")
     print(*lines, sep="\n")
+
+
+def show_crash(folder: Path, log: Path) -> None:
+    """Kill the server while it has something to do, and start it again.
+
+    Args:
+        folder: where its database is.
+        log: where its output goes.
+    """
+    heading("The server is killed, and nothing is lost")
+    if not is_installed("fastsoy-events-durable"):
+        print("Not shown: fastsoy-events-durable is not installed.")
+        return
+    badges = folder / "printer" / "badges.txt"
+    with running_server(folder, log, ADMIN_BADGES=str(badges)) as server:
+        for name in ("Dan Ember", "Eve Field"):
+            server.post("/hr/employees", full_name=name, department_id=1)
+        server.kill()
+    print("kill -9, while the printer was off: no badge is printed, and the database knows of them")
+    show_status(folder)
+    badges.parent.mkdir()
+    print("The printer is on, and the server is started again. Printed:")
+    with running_server(folder, log, ADMIN_BADGES=str(badges)) as server:
+        server.wait_for("a badge is printed", times=2)
+    print(badges.read_text(encoding="utf-8"), end="")
+    show_status(folder)
+
+
+def show_status(folder: Path) -> None:
+    """Print what became of the durable handler's events, as the command line does.
+
+    Args:
+        folder: where the database is.
+    """
+    arguments = ["durable", "status", "--url", f"sqlite+aiosqlite:///{DATABASE}"]
+    print("$ fastsoy-events", *arguments, flush=True)
+    if subprocess.run([sys.executable, "-m", "fastsoy_events", *arguments], cwd=folder, check=False).returncode:  # noqa: S603
+        raise DemoError("'fastsoy-events durable status' failed")
 
 
 def heading(text: str) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def test_the_database_is_in_the_working_folder_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from admin.settings import Settings
 
-    monkeypatch.delenv("ADMIN_DATABASE", raising=False)
-    monkeypatch.delenv("ADMIN_FULL_DEPARTMENTS", raising=False)
+    for name in ("DATABASE", "FULL_DEPARTMENTS", "TRACES", "BADGES", "BROKER"):
+        monkeypatch.delenv(f"ADMIN_{name}", raising=False)
     monkeypatch.chdir(tmp_path)
     assert Settings.from_environment() == Settings(
         database=(tmp_path / "admin.sqlite3").resolve(), full_departments=frozenset()
@@ -30,8 +30,14 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
 
     monkeypatch.setenv("ADMIN_DATABASE", str(tmp_path / "a b?#%.sqlite3"))
     monkeypatch.setenv("ADMIN_FULL_DEPARTMENTS", "2, 3,")
+    monkeypatch.setenv("ADMIN_TRACES", "")
+    monkeypatch.setenv("ADMIN_BADGES", str(tmp_path / "badges.txt"))
+    monkeypatch.setenv("ADMIN_BROKER", "nats://127.0.0.1:4222")
     assert Settings.from_environment() == Settings(
-        database=(tmp_path / "a b?#%.sqlite3").resolve(), full_departments=frozenset({2, 3})
+        database=(tmp_path / "a b?#%.sqlite3").resolve(),
+        full_departments=frozenset({2, 3}),
+        badges=(tmp_path / "badges.txt").resolve(),
+        broker="nats://127.0.0.1:4222",
     )
 
 

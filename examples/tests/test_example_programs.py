@@ -48,6 +48,9 @@ def test_the_demonstration_shows_everything_and_cleans_up(tmp_path: Path) -> Non
         r"Event handler error: employee\.created / admin\.handlers\.reserve_desk\n",
         r"  3  sent  employee-3@staff\.example  Welcome\n",
         r"  6  employee\.created +employee_id=3, department_id=2, created_by=7\n",
+        r"\nbadge\.print +[012] +[012] +0 +0 ",
+        r"\nbadge for employee 4\nbadge for employee 5\n\$ ",
+        r"\nbadge\.print +0 +0 +2 +0 +-\n",
     ):
         assert re.search(pattern, result.stdout), pattern
     assert list(tmp_path.iterdir()) == []
@@ -68,6 +71,8 @@ def test_the_demonstration_says_why_the_server_does_not_start(tmp_path: Path) ->
     [
         ([], {"ADMIN_FULL_DEPARTMENTS": "x"}, "ADMIN_FULL_DEPARTMENTS is 'x': write numbers "),
         ([], {"ADMIN_DATABASE": "/nowhere/x.db"}, "ADMIN_DATABASE is '/nowhere/x.db', which cannot be opened: "),
+        ([], {"ADMIN_BROKER": "http://ada:secret@x"}, "ADMIN_BROKER is no URL of a broker: write one such as nats://"),
+        ([], {"ADMIN_BROKER": "nats://ada:secret[@x"}, "ADMIN_BROKER is no URL of a broker: write one such as nats://"),
         ([], {"ADMIN_DATABASE": "postgres:///x?host=/nowhere"}, "ADMIN_DATABASE is postgresql:///x, which cannot be "),
         (["--port", "99999"], {}, "argument --port: '99999' is no port: write a number from 0 to 65535"),
         (["--port", "-1"], {}, "argument --port: '-1' is no port: write a number from 0 to 65535"),
@@ -81,6 +86,26 @@ def test_the_server_says_which_setting_is_wrong(
     result = run("-m", "admin", *options, folder=tmp_path, **environment)
     assert result.returncode == 2
     assert f"admin: error: {message}" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "secret" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "setting", "message"),
+    [
+        (
+            "fastsoy_events_durable",
+            "ADMIN_BADGES",
+            "ADMIN_BADGES is set, which needs fastsoy-events-durable: install it",
+        ),
+        ("fastsoy_events_relay", "ADMIN_BROKER", "ADMIN_BROKER is set, which needs fastsoy-events-relay: "),
+    ],
+)
+def test_the_server_says_which_package_is_missing(tmp_path: Path, package: str, setting: str, message: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; from admin.__main__ import main; main()"
+    result = run("-c", code, folder=tmp_path, PYTHONPATH=str(EXAMPLES / "admin"), **{setting: "nats://x"})
+    assert result.returncode == 2
+    assert f"error: {message}" in result.stderr
     assert "Traceback" not in result.stderr
 
 

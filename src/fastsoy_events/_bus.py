@@ -47,6 +47,7 @@ class EventBus(Registry):
         slow_after: float | None = None,
         thread: bool = False,
         id: str | None = None,  # noqa: A002 - the field's word, and nothing here needs the builtin
+        stacklevel: int = 1,
     ) -> Callable[[F], F]:
         """Register the decorated callable as a handler of an event, and return it unchanged.
 
@@ -62,6 +63,7 @@ class EventBus(Registry):
                 next handler waits for it all the same.
             id: what the handler is known by in locks, and wherever else it is to be found again, although it may be
                 renamed or moved: lower snake case, such as `mail.send`. None for its module and name.
+            stacklevel: as that of `warnings.warn`: 2 for a decorator that applies `on` in its caller's place.
 
         Returns:
             The decorator.
@@ -77,7 +79,7 @@ class EventBus(Registry):
             ... async def greet(employee_id, **kwargs): ...
         """
         name = _declare.checked_name(event, "on")
-        _declare.warn_of_convention(name, stacklevel=3)
+        _declare.warn_of_convention(name, stacklevel=stacklevel + 2)
         options: Options | None = None
         if timeout is not None or slow_after is not None or thread:
             from fastsoy_events import _guard  # here, since few handlers have limits, and it needs asyncio
@@ -87,7 +89,7 @@ class EventBus(Registry):
             options = (options or Options())._replace(id=_declare.checked_id(name, id))
 
         def register(function: F) -> F:
-            self._register(name, function, sys._getframe(1), options)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - whose code applies it?
+            self._register(name, function, sys._getframe(stacklevel), options)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - whose code applies it?
             return function
 
         return register

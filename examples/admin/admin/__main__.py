@@ -9,7 +9,6 @@ import socket
 
 import uvicorn
 
-from admin.app import app
 from admin.settings import Settings, SettingsError
 from admin.tracing import write_spans
 
@@ -26,6 +25,8 @@ def main() -> None:
         settings = Settings.from_environment()
         asyncio.run(settings.check_database())
         write_spans(settings)
+        from admin.app import app  # here, since it reads the settings, too
+
         opened = socket.create_server(("127.0.0.1", port))
     except SettingsError as error:
         parser.error(str(error))

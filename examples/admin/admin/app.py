@@ -5,7 +5,7 @@ It imports no business module. What is installed beside it decides which handler
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from tortoise.context import TortoiseContext
 # Imported for its `@on`: a module that nobody imports declares nothing.
 from admin import handlers as host_handlers
 from admin import hookspecs
+from admin.optional import switched_on
 from admin.settings import Settings
 from fastsoy_events import bus, handlers
 from fastsoy_events.contrib.starlette import events_lifespan
@@ -48,6 +49,7 @@ def create_app() -> FastAPI:
     bus.add_hookspecs(hookspecs)
     application = FastAPI(title="Admin", lifespan=events_lifespan(_lifespan))
     application.state.mounted = []
+    application.state.optional = switched_on(Settings.from_environment())
     application.include_router(router)
     return application
 
@@ -57,7 +59,13 @@ async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
     """Mount the plugins' routes, and open the database: the plugins are loaded by now, and start with what is open."""
     settings = Settings.from_environment()
     _mount(application, chain.from_iterable(bus.hook.admin_routers()))
-    async with _database(settings, chain.from_iterable(bus.hook.admin_models())):
+    modules = list(chain.from_iterable(bus.hook.admin_models()))
+    if not modules:
+        yield
+        return
+    async with _database(settings, modules), AsyncExitStack() as stack:
+        for part in application.state.optional:
+            await stack.enter_async_context(part())
         yield
 
 
@@ -74,9 +82,6 @@ async def _database(settings: Settings, modules: Iterable[str]) -> AsyncIterator
     apps: dict[str, list[str]] = {}
     for module in modules:
         apps.setdefault(module.partition(".")[0], []).append(module)
-    if not apps:
-        yield
-        return
     await settings.check_database()
     name, connection = settings.connection
     async with TortoiseContext() as context:

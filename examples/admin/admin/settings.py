@@ -26,18 +26,22 @@ class Settings:
         database: the SQLite file, or the URL of a PostgreSQL database.
         full_departments: the numbers of the departments that have no free desk.
         traces: the file that spans are written to; None for nowhere.
+        badges: the file that badges are printed to; None for no badges.
+        broker: the URL of the message broker that other applications are at; None for none.
     """
 
     database: Path | str
     full_departments: frozenset[int]
     traces: Path | None = None
+    badges: Path | None = None
+    broker: str | None = None
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read `ADMIN_DATABASE`, `ADMIN_FULL_DEPARTMENTS` (numbers with commas between them) and `ADMIN_TRACES`.
+        """Read the variables `ADMIN_...`; the example's README has a table of them.
 
         Returns:
-            The settings; without the variables `admin.sqlite3` in the working folder, no full department, no traces.
+            The settings; without the variables `admin.sqlite3` in the working folder, and none of the rest.
 
         Raises:
             SettingsError: a department is no number.
@@ -46,7 +50,9 @@ class Settings:
         return cls(
             database=database if database.startswith(_POSTGRESQL) else Path(database).resolve(),
             full_departments=_numbers("ADMIN_FULL_DEPARTMENTS"),
-            traces=Path(traces).resolve() if (traces := os.environ.get("ADMIN_TRACES")) else None,
+            traces=_file("ADMIN_TRACES"),
+            badges=_file("ADMIN_BADGES"),
+            broker=os.environ.get("ADMIN_BROKER") or None,
         )
 
     @property
@@ -106,6 +112,11 @@ def _shown(url: str) -> str:
     except ValueError:
         return "a URL that cannot be read"
     return f"postgresql://{parts.hostname or ''}{parts.path}"
+
+
+def _file(name: str) -> Path | None:
+    file = os.environ.get(name)
+    return Path(file).resolve() if file else None
 
 
 def _numbers(name: str) -> frozenset[int]:
