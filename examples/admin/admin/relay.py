@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fastsoy_events_relay import Relay
 
 from admin.settings import SettingsError
 from fastsoy_events import on
+
+if TYPE_CHECKING:
+    from fastsoy_events_durable import Durable
 
 __all__ = ["note_payment", "relay_to"]
 
@@ -18,7 +21,7 @@ logger = logging.getLogger("admin")
 
 # One for the process: it registers with `durable`, which takes it once. It may be opened again and again.
 @cache
-def relay_to(broker: str, durable: Any) -> Relay:
+def relay_to(broker: str, durable: Durable | None) -> Relay:
     """Return what forwards this application's events, and emits here what others have forwarded.
 
     Args:

@@ -44,6 +44,33 @@ async def test_what_is_published_is_delivered_to_its_receiver_and_tried_again(
     assert "Durable receiver error: item.made / relay.forward" in caplog.messages
 
 
+async def test_what_keeps_a_receiver_from_working_is_logged_once(
+    sqlite: Any, seen: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = True
+
+    @sqlite.durable.receiver("relay.forward", retry=Retry(attempts=9, first=0.001, jitter=0))
+    async def forward(event: str, event_id: str, payload: dict[str, Any]) -> None:
+        is_away = away
+        await seen.add((is_away, payload["number"]))
+        if is_away:
+            raise ConnectionError("the broker is away")
+
+    async with sqlite.durable.running(poll=60):
+        for number in range(2):
+            await sqlite.durable.publish("relay.forward", "item.made", {"number": number})
+        await seen.until(lambda values: values.count((True, 0)) > 1 and values.count((True, 1)) > 1)
+        away = False
+        await seen.until(lambda values: {(False, 0), (False, 1)} <= set(values))
+        away = True
+        await sqlite.durable.publish("relay.forward", "item.made", {"number": 2})
+        await seen.until(lambda values: (True, 2) in values)
+        away = False
+        await seen.until(lambda values: (False, 2) in values)
+    errors = [record.getMessage() for record in caplog.records if record.exc_info and record.levelname == "ERROR"]
+    assert errors == ["Durable receiver error: item.made / relay.forward"] * 2  # one for each time that it was away
+
+
 async def test_what_is_published_joins_the_transaction_and_is_delivered_after_it(
     application: Any, forwarded: Any
 ) -> None:

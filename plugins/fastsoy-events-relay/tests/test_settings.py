@@ -16,6 +16,11 @@ GOOD: dict[str, Any] = {"url": "nats://127.0.0.1:4222", "app": "hr", "forward": 
     [
         ({"url": "amqp://127.0.0.1"}, "begins with one of nats://"),
         ({"url": "127.0.0.1:4222"}, "begins with one of nats://"),
+        (
+            {"url": "nats://hr:secret@[::1"},
+            r"^Relay\(\) takes the URL of a broker, which begins with one of nats://[^[]*$",
+        ),
+        ({"url": "nats://127.0.0.1:4222, 127.0.0.1:4223"}, "begins with one of nats://"),
         ({"app": "Human Resources"}, r"Relay\(app=...\) is lower case letters"),
         ({"stream": "a.b"}, r"Relay\(stream=...\) is letters"),
         ({"forward": []}, r"needs forward=\[...\] or receive=\[...\]"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastsoy_events import bus
 from fastsoy_events_durable._claims import Target
@@ -20,18 +22,21 @@ if TYPE_CHECKING:
 Receive: TypeAlias = "Callable[[str, str, dict[str, Any]], Awaitable[object]]"
 
 
-class Receiver(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Receiver:
     """What takes publications that `publish()` stores.
 
     Args:
         id: its stable id.
         function: takes the event's name, its id and its payload.
         retry: how it is tried again.
+        troubles: what it last failed with, until it succeeds; it is logged once.
     """
 
     id: str
     function: Receive
     retry: Retry
+    troubles: set[str] = field(default_factory=set)
 
 
 def to_handler(handler: Handler, subscription: Subscription) -> Target:
@@ -56,8 +61,18 @@ def to_receiver(receiver: Receiver) -> Target:
         try:
             await receiver.function(row.event, row.event_id, decoded(row.payload))
         except Exception as error:  # noqa: BLE001 - it is tried again
-            logger.exception("Durable receiver error: %s / %s", row.event, receiver.id)
+            _tell(row, receiver, error)
             return error
+        receiver.troubles.clear()
         return None
 
     return Target(receiver.id, tx=False, retry=receiver.retry, run=run)
+
+
+def _tell(row: Claimed, receiver: Receiver, error: Exception) -> None:
+    """Log a receiver's failure: whatever else waits for it would fail with the same, such as a broker that is away."""
+    trouble = f"{type(error).__name__}: {error}"
+    level = logging.DEBUG if trouble in receiver.troubles else logging.ERROR
+    logger.log(level, "Durable receiver error: %s / %s", row.event, receiver.id, exc_info=error)
+    receiver.troubles.clear()
+    receiver.troubles.add(trouble)

@@ -23,7 +23,7 @@ class Durable(Protocol):
         """Register what is called with each event that is published for an id, until it returns."""
 
     @abstractmethod
-    async def publish(self, handler_id: str, event: str, payload: Mapping[str, object], *, event_id: str) -> None:
+    async def publish(self, handler_id: str, event: str, payload: Mapping[str, object], *, event_id: str) -> object:
         """Keep an event for an id, in the transaction that is open."""
 
     @abstractmethod

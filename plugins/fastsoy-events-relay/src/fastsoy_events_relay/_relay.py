@@ -283,14 +283,14 @@ class Relay:
         """Send an event that waited in the database.
 
         Raises:
-            Exception: when the broker does not take it; then it waits there further.
+            RelayError: when the broker does not take it; then it waits there further.
         """
         if self._engine is None:
             raise RelayError(f"{self!r} is not open")
         letter = self._sealed(event, event_id, stored["data"], stored["time"])
         [error] = await self._engine.send([letter])
-        if error is not None:
-            raise error
+        if error is not None:  # not itself: it may be one for all that waits, and its traceback would grow
+            raise RelayError(f"{self._settings.place} has not taken an event: {type(error).__name__}: {error}")
         self._tally.forwarded += 1
 
     async def _take(self, delivery: Delivery) -> None:

@@ -87,7 +87,7 @@ class Settings:
                 raise ValueError(f"Relay({name}=...) is a whole number, at least {least}: not {number!r}")
 
     def _check_names(self) -> None:
-        if self.scheme not in SCHEMES:
+        if any(_scheme(server) not in SCHEMES for server in self.url.split(",")):
             wanted = ", ".join(f"{scheme}://" for scheme in SCHEMES)
             raise ValueError(f"Relay() takes the URL of a broker, which begins with one of {wanted}")
         if not _APP.fullmatch(self.app):
@@ -100,7 +100,7 @@ class Settings:
     @property
     def scheme(self) -> str:
         """Return the URL's scheme."""
-        return urlsplit(self.url).scheme
+        return _scheme(self.url)
 
     @property
     def engine(self) -> str:
@@ -122,3 +122,10 @@ class Settings:
     def dead_stream(self) -> str:
         """Return the name of the stream of dead letters."""
         return f"{self.stream}_dead"
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url.strip()).scheme
+    except ValueError:  # it would quote the URL, and so its password
+        return ""
