@@ -36,7 +36,7 @@ EVENT = "employee.created"
 DISTRIBUTION = "fastsoy-events-relay"
 IN_FLIGHT = 100
 AT_ONCE = 128  # messages that FastStream alone sends before it waits for the acknowledgements, as the relay does
-FULL_EVENTS, QUICK_EVENTS = 20_000, 1000
+FULL_EVENTS, QUICK_EVENTS = 10_000, 1000
 MOST_ROUNDS = 7
 PATIENCE = 20.0  # seconds for the server to start
 

@@ -48,9 +48,9 @@ FULL = Settings(
     event_steps=(1, 10, 100, 1000, 10_000, 100_000),
     registration_steps=(1000, 10_000, 25_000, 50_000, 75_000, 100_000),
     plugin_steps=(10, 100, 300, 600, 1000),
-    durable_rounds=7,
-    durable_events=2000,
-    table_sizes=(10, 100, 1000, 10_000, 100_000, 1_000_000),
+    durable_rounds=5,
+    durable_events=1000,
+    table_sizes=(10, 1000, 100_000, 1_000_000),
 )
 
 QUICK = Settings(
