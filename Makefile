@@ -6,13 +6,14 @@
 #   make lint     ruff
 #   make types    mypy --strict and pyright strict
 #   make bench    measure against peers; writes benchmarks/RESULTS.md (takes a quarter of an hour)
+#   make mutants  change the core's four central modules, and see whether the tests notice (takes most of an hour)
 #   make pythons  the suite on every other CPython from 3.11 to 3.13 on this machine
 #   make docs     the documentation as a site, in site/: no warning, no dead link, no undocumented public name
 #   make release-check  build what would be released, and look at it as its users will; leaves it in dist/
 #   make clean    remove what these made
 
 .DELETE_ON_ERROR:
-.PHONY: demo test serve lint types bench pythons docs release-check clean
+.PHONY: demo test serve lint types bench mutants pythons docs release-check clean
 
 is_new_enough := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
@@ -44,6 +45,9 @@ types: $(VENV)/.development
 bench: $(VENV)/.benchmark
 	$(BIN)/python -m benchmarks
 
+mutants: $(VENV)/.mutation
+	$(BIN)/python -m mutation
+
 pythons: $(VENV)/.development
 	$(BIN)/nox
 
@@ -68,6 +72,10 @@ $(VENV)/.example: $(METADATA) $(VENV)/.pip
 
 $(VENV)/.benchmark: $(METADATA) $(VENV)/.pip
 	$(BIN)/python -m pip install --quiet $(PROJECTS) --group benchmark
+	touch $@
+
+$(VENV)/.mutation: $(METADATA) $(VENV)/.pip
+	$(BIN)/python -m pip install --quiet $(PROJECTS) --group mutation
 	touch $@
 
 $(VENV)/.development: $(METADATA) $(VENV)/.pip

@@ -23,7 +23,7 @@ from fastsoy_events._deferral import drop_since, flush_deferred, is_flushed_by_h
 from tests.cancelling import Cancelling
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine
+    from collections.abc import AsyncGenerator, Coroutine, Generator
 
 # What a block does with its emits
 
@@ -1260,3 +1260,73 @@ def test_no_emit_of_a_thread_is_lost_when_the_block_closes_at_that_moment(fresh_
 
     asyncio.run(main())
     assert sorted(seen) == list(range(most))
+
+
+async def test_a_block_that_was_never_entered_is_in_no_other_and_has_nothing_to_run(fresh_bus: EventBus) -> None:
+    scope = fresh_bus.deferred()
+    async with fresh_bus.deferred() as other:
+        assert not scope.is_inner
+        assert not scope.is_inside(other)
+        assert (scope.pending, await scope.flush(), scope.failures) == ((), (), ())
+
+
+async def test_what_waits_is_listed_in_the_order_of_the_emits(fresh_bus: EventBus) -> None:
+    async with fresh_bus.deferred() as scope:
+        for event in ("item.sold", "item.made", "item.packed"):
+            await fresh_bus.emit(event)
+        assert scope.pending == ("item.sold", "item.made", "item.packed")
+
+
+async def test_entering_a_block_again_is_refused_with_what_to_do(fresh_bus: EventBus) -> None:
+    scope = fresh_bus.deferred()
+    async with scope:
+        pass
+    with pytest.raises(RuntimeError) as caught:
+        await scope.__aenter__()
+    assert str(caught.value) == "a deferred() block is entered once: call deferred() for each block"
+
+
+def test_what_drives_a_flush_by_hand_answers_the_handler_that_asks(fresh_bus: EventBus) -> None:
+    answers: list[object] = []
+
+    class Question:
+        def __await__(self) -> Generator[str, object, object]:
+            return (yield "question")
+
+    @fresh_bus.on("item.made")
+    async def ask() -> None:
+        answers.append(await Question())
+        answers.append(await Question())
+
+    async def make() -> None:
+        async with fresh_bus.deferred():
+            await fresh_bus.emit("item.made")
+
+    making = make()
+    assert making.send(None) == "question"
+    assert making.send("first answer") == "question"
+    with pytest.raises(StopIteration):
+        making.send("second answer")
+    assert answers == ["first answer", "second answer"]
+
+
+async def test_what_finds_the_block_around_just_closed_runs_at_once(fresh_bus: EventBus, seen: list[object]) -> None:
+    ends: list[Scope] = []
+
+    class Transaction:
+        __hash__ = object.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            """Is asked while the inner block looks for one that takes over: in that moment, the outer block ends."""
+            if ends:
+                drive(ends.pop().__aexit__(None, None, None))
+            return True
+
+    outer = fresh_bus.deferred(key=Transaction())
+    await outer.__aenter__()
+    async with fresh_bus.deferred(key="inner"):
+        await made(fresh_bus, 1)
+        await made(fresh_bus, 2)
+        ends.append(outer)
+    assert ends == []
+    assert seen == [1, 2]

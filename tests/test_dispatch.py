@@ -1535,3 +1535,202 @@ async def test_an_emit_calls_nothing_but_its_handlers(count: int, monkeypatch: p
         sys.setprofile(None)
     loop = ["handlers_of"] if count > 3 else []
     assert called == ["emit", *loop, *["handle"] * count]
+
+
+async def test_a_name_may_be_a_kind_of_text_also_where_nobody_listens(fresh_bus: EventBus) -> None:
+    class Name(str):
+        __slots__ = ()
+
+    assert await fresh_bus.emit(Name("order.placed"), order_id=1) == ()
+
+
+async def test_what_is_no_text_is_refused_with_all_that_the_message_says(fresh_bus: EventBus) -> None:
+    with pytest.raises(TypeError) as caught:
+        await fresh_bus.emit(3)  # type: ignore[arg-type]
+    assert str(caught.value) == ('emit() takes the name of the event: write emit("employee.created", ...), not emit(3)')
+
+
+async def test_a_generator_is_refused_with_what_to_return_in_its_place(fresh_bus: EventBus) -> None:
+    fresh_bus.on("number.given")(lambda: (each for each in ()))
+    (failure,) = await fresh_bus.emit("number.given")
+    assert str(failure.error) == (
+        "the handler returned a generator, and nothing runs its body: let it return None or a coroutine"
+    )
+
+
+async def test_a_failure_under_keywords_that_are_no_names_stops_no_other_handler() -> None:
+    bus = EventBus()
+    calls: list[object] = []
+
+    @bus.on("order.placed")
+    def fail(**payload: object) -> None:
+        raise LookupError
+
+    @bus.on("order.placed")
+    async def leak(**payload: object) -> None:
+        raise asyncio.CancelledError
+
+    bus.on("order.placed")(lambda **payload: calls.append(payload))
+    failures = await bus.emit("order.placed", **{"two words": 1})
+    assert [type(failure.error) for failure in failures] == [LookupError, asyncio.CancelledError]
+    assert [failure.handler.position for failure in failures] == [0, 1]
+    assert calls == [{"two words": 1}]
+
+
+async def test_what_is_no_exception_passes_through_under_keywords_that_are_no_names() -> None:
+    bus = EventBus()
+    calls: list[object] = []
+
+    @bus.on("order.placed")
+    def leave(**payload: object) -> None:
+        raise GeneratorExit
+
+    bus.on("order.placed")(lambda **payload: calls.append(payload))
+    with pytest.raises(GeneratorExit):
+        await bus.emit("order.placed", **{"two words": 1})
+    assert calls == []
+
+
+async def test_nothing_is_compiled_for_keywords_that_were_there_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_dispatch, "_loops", {})  # other tests may have filled it
+    bus = EventBus()
+    compiled: list[object] = []
+
+    @bus.on("order.placed")
+    def handle(**payload: object) -> None: ...
+
+    def note(frame: types.FrameType, event: str, argument: object) -> None:
+        if event == "c_call" and argument is compile:
+            compiled.append(argument)
+
+    async def emit_with_both() -> None:
+        await bus.emit("order.placed", compiled_once=1)
+        await bus.emit("order.placed", compiled_once=1, also_compiled_once=2)
+
+    sys.setprofile(note)
+    try:
+        await emit_with_both()
+        first = len(compiled)
+        await emit_with_both()
+    finally:
+        sys.setprofile(None)
+    assert (first, len(compiled)) == (2, 2)
+
+
+async def test_a_cancellation_that_several_errors_of_a_clean_up_hide_still_stops(fresh_bus: EventBus) -> None:
+    began, ran = asyncio.Event(), list[str]()
+
+    @fresh_bus.on("order.placed")
+    async def hold() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            try:
+                raise ConnectionError
+            finally:
+                raise OSError
+
+    fresh_bus.on("order.placed")(lambda: ran.append("next"))
+    task = asyncio.create_task(fresh_bus.emit("order.placed"))
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ran == []
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+async def test_errors_whose_contexts_go_round_in_a_circle_are_one_failure(length: int, fresh_bus: EventBus) -> None:
+    ran: list[str] = []
+
+    @fresh_bus.on("order.placed")
+    async def fail() -> None:
+        circle = [LookupError(number) for number in range(length)]
+        for place, error in enumerate(circle):
+            error.__context__ = circle[place - 1]
+        raised = OSError("outside of the circle")
+        raised.__context__ = circle[0]
+        raise raised
+
+    fresh_bus.on("order.placed")(lambda: ran.append("next"))
+    (failure,) = await fresh_bus.emit("order.placed")
+    assert type(failure.error) is OSError
+    assert ran == ["next"]
+
+
+async def test_each_event_object_shows_its_own_source_in_a_traceback() -> None:
+    def of_one(*, number: int) -> None: ...
+
+    def of_two(*, number: int, name: str) -> None: ...
+
+    def fail(**payload: object) -> None:
+        raise LookupError
+
+    failures: list[Any] = []
+    for declared, payload in ((of_one, {"number": 1}), (of_two, {"number": 1, "name": "pen"})):
+        bus = EventBus()
+        event: Any = bus.event("order.placed")(declared)
+        bus.on("order.placed")(fail)
+        await event.emit(**payload)  # only this one goes by the event's name
+        failures += await event.emit(**payload)
+    lines = [traceback.extract_tb(failure.error.__traceback__)[-2].line for failure in failures]
+    assert lines == ["_result = _function(number=number)", "_result = _function(number=number, name=name)"]
+
+
+@exhausts_the_stack
+async def test_a_handler_that_exhausts_the_stack_by_itself_deep_in_other_code_is_an_ordinary_failure(
+    fresh_bus: EventBus,
+) -> None:
+    inner: list[Failures] = []
+
+    async def possible_steps() -> int:
+        try:
+            return 1 + await possible_steps()
+        except RecursionError:
+            return 0
+
+    async def deeper(steps: int) -> Failures:
+        return await (deeper(steps - 1) if steps else fresh_bus.emit("order.placed", again=True))
+
+    def endless() -> None:
+        endless()
+
+    @fresh_bus.on("order.placed")
+    async def place(again: bool) -> None:
+        if again:
+            inner.append(await fresh_bus.emit("order.placed", again=False))
+        else:
+            endless()
+
+    assert await deeper(await possible_steps() * 2 // 3) == ()
+    ((failure,),) = inner
+    assert type(failure.error) is RecursionError
+
+
+@exhausts_the_stack
+async def test_a_handler_that_exhausts_what_many_different_emits_have_left_of_the_stack_is_an_ordinary_failure(
+    fresh_bus: EventBus,
+) -> None:
+    steps = sys.getrecursionlimit() // 4
+    inner: list[Failures] = []
+
+    def declare(step: int) -> None:
+        @fresh_bus.on(f"step.taken_{step}")
+        async def take() -> None:
+            inner.append(await fresh_bus.emit(f"step.taken_{step + 1}"))
+
+    for step in range(steps):
+        declare(step)
+
+    def deeper() -> None:
+        deeper()
+
+    @fresh_bus.on(f"step.taken_{steps}")
+    async def endless() -> None:
+        deeper()
+
+    assert await fresh_bus.emit("step.taken_0") == ()
+    assert [type(failure.error) for failures in inner for failure in failures] == [RecursionError]

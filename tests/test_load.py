@@ -10,10 +10,12 @@ import logging
 import os
 import sys
 import threading
+import traceback
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
@@ -1584,3 +1586,91 @@ def test_hook_specifications_that_a_loaded_plugin_does_not_fit_leave_the_bus_as_
         with pytest.raises(pluggy.PluginValidationError, match="wrong"):
             bus.add_hookspecs(Specifications)
     assert not hasattr(bus.hook, "menu")
+
+
+# What a failure tells whoever has to find it
+
+
+def files_of(error: BaseException | None) -> list[str]:
+    assert error is not None
+    return [Path(frame.filename).name for frame in traceback.extract_tb(error.__traceback__)]
+
+
+def test_the_traceback_of_a_failed_import_begins_in_the_plugins_module(site: Site) -> None:
+    site.install("acme", {"a": "acme_a"}, {"acme_a": "def fail():\n    1 / 0\n\nfail()\n"})
+    assert files_of(load(site).failures[0].__cause__) == ["acme_a.py", "acme_a.py"]
+
+
+def test_the_traceback_of_a_failed_import_begins_in_the_package_whose_code_runs_first(site: Site) -> None:
+    modules = {"acme.__init__": "import acme_other\n", "acme.mail": HANDLER, "acme_other": "1 / 0\n"}
+    site.install("acme", {"a": "acme.mail"}, modules)
+    files = files_of(load(site).failures[0].__cause__)
+    assert (files[0], files[-1]) == ("__init__.py", "acme_other.py")
+
+
+def test_the_traceback_of_a_failed_import_that_ran_no_code_is_whole(site: Site) -> None:
+    site.install("acme", {"a": "acme_absent"})
+    assert files_of(load(site).failures[0].__cause__)[-1].startswith("<frozen importlib")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["raise LookupError", "class Silent(Exception):\n    def __str__(self): raise RuntimeError\n\nraise Silent"],
+    ids=["an error without a text", "an error whose text cannot be had"],
+)
+def test_an_error_without_words_is_named_by_its_type_alone(site: Site, code: str) -> None:
+    site.install("acme", {"a": "acme_a"}, {"acme_a": code})
+    [error] = load(site).failures
+    assert error.reason == f"importing it raised {type(error.__cause__).__name__}"
+
+
+def test_a_failed_import_took_no_longer_than_the_load(site: Site) -> None:
+    site.install("acme", {"a": "acme_a"}, {"acme_a": "1 / 0\n"})
+    started = perf_counter()
+    [plugin] = load(site).plugins
+    assert 0 < plugin.import_seconds <= perf_counter() - started
+
+
+# What fails takes no part in anything
+
+
+@pytest.mark.usefixtures("hooks")
+def test_a_plugin_without_the_attribute_that_its_entry_point_names_implements_nothing(site: Site) -> None:
+    for name, attribute in (("a", ""), ("b", ":absent")):
+        site.install(f"acme-{name}", {name: f"acme_{name}{attribute}"}, {f"acme_{name}": implementing(ROUTERS)})
+    assert list(statuses(load(site)).values()) == ["loaded", "failed"]
+    assert bus.hook.acme_routers(prefix="/x") == ["/x/acme_a"]
+
+
+@pytest.mark.usefixtures("hooks")
+def test_a_module_whose_attributes_cannot_be_read_is_no_misfit(site: Site) -> None:
+    site.install("acme", {"a": "acme_a"}, {"acme_a": f"{HANDLER}\ndef __dir__(): raise RuntimeError('no listing')\n"})
+    [error] = load(site).failures
+    assert error.reason == "its hooks cannot be read: RuntimeError: no listing"
+
+
+# What deserves a look
+
+
+def test_a_second_entry_point_with_an_attribute_that_is_there_is_loaded(site: Site) -> None:
+    site.install("acme", {"mail": "acme_mail", "post": "acme_mail:handle"}, {"acme_mail": HANDLER})
+    report = load(site)
+    assert statuses(report) == {"acme:mail": "loaded", "acme:post": "loaded"}
+    [warning] = report.warnings
+    assert warning == (
+        "acme_mail is named by two entry points, acme:mail and acme:post: it is loaded once, and its handlers "
+        "belong to the first. Remove one of the entry points"
+    )
+
+
+@pytest.mark.usefixtures("hooks")
+def test_a_hook_like_no_other_is_a_warning_without_a_guess(site: Site) -> None:
+    site.install("acme", {"a": "acme_a"}, {"acme_a": implementing("@hookimpl\ndef zzz(): ...\n")})
+    [warning] = load(site).warnings
+    assert warning == "acme:a implements the hook 'zzz', which no hook specification knows, so nobody calls it."
+
+
+@pytest.mark.usefixtures("hooks")
+def test_a_hook_that_fits_its_specification_is_worth_no_warning(site: Site) -> None:
+    site.install("acme", {"a": "acme_a"}, {"acme_a": implementing(ROUTERS)})
+    assert load(site).warnings == ()

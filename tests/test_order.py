@@ -9,10 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsoy_events import Handler, Plugin
+from fastsoy_events import EventBus, Handler, HandlerFailure, Plugin
+from fastsoy_events._contract import Contract
+from fastsoy_events._dispatch import run
 from fastsoy_events._model import Candidate
-from fastsoy_events._order import HOST, described, fingerprint, in_plugin_order, owner, placed, plan, shadowed
-from fastsoy_events._record import Declaration, Roster, canonical_name
+from fastsoy_events._order import (
+    HOST,
+    clashes,
+    described,
+    fingerprint,
+    in_plugin_order,
+    owner,
+    owning_plugin,
+    placed,
+    placed_contracts,
+    plan,
+    shadowed,
+)
+from fastsoy_events._record import Declaration, Options, Roster, canonical_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -267,3 +281,78 @@ def test_fingerprints_are_equal_exactly_where_the_plugins_handlers_are(first: li
     )
     same = [each.id for each in one if each.plugin] == [each.id for each in other if each.plugin]
     assert (fingerprint(one) == fingerprint(other)) == same
+
+
+def test_what_several_modules_declared_for_one_module_comes_in_their_order_not_in_that_of_their_imports() -> None:
+    imported = ["zeta.x", "acme.b", "acme.a", "acme"]
+    declared = [declaration("acme.shared", "handle", declared_in=module) for module in imported]
+    places = placed(declared, roster("acme", "zeta"), ())
+    assert [each.declared_in for _, each in places] == ["acme", "acme.a", "acme.b", "zeta.x"]
+
+
+def test_a_function_that_another_module_declared_stands_where_its_own_module_does() -> None:
+    declared = [declaration("acme.b", "one", declared_in="acme.a"), declaration("acme.a", "two", declared_in="acme.b")]
+    assert names(placed(declared, roster("acme"), ())) == ["acme.a:two", "acme.b:one"]
+
+
+def test_what_plugins_declared_for_the_host_comes_in_the_order_of_declaration() -> None:
+    declared = [declaration("host", "handle", declared_in=module) for module in ("zeta", "acme.b", "acme")]
+    places = placed(declared, roster("acme", "zeta"), ())
+    assert [each.declared_in for _, each in places] == ["zeta", "acme.b", "acme"]
+
+
+def test_a_stable_id_takes_the_place_of_module_and_name() -> None:
+    declared = declaration("acme.mail", "greet")._replace(options=Options(id="greeting"))
+    (handler,) = records(declared, known=roster("acme"))
+    assert (handler.id, handler.stable_id) == ("acme:acme:greeting", "greeting")
+    (usual,) = records(declaration("acme.mail", "greet"), known=roster("acme"))
+    assert (usual.id, usual.stable_id) == ("acme:acme:acme.mail:greet", "")
+
+
+# Contracts
+
+
+def contract(event: str, module: str) -> Contract:
+    def declared() -> None: ...
+
+    return Contract(event, EventBus().event(event)(declared), module, module)
+
+
+def test_a_plugins_contracts_come_in_the_order_of_its_modules() -> None:
+    imported = ["acme.b", "host.b", "zeta", "acme.a", "host.a", "acme"]
+    places = placed_contracts([contract(EVENT, module) for module in imported], roster("acme", "zeta"), ())
+    assert [(rank, each.module) for rank, each in places] == [
+        (HOST, "host.b"),
+        (HOST, "host.a"),
+        (0, "acme"),
+        (0, "acme.a"),
+        (0, "acme.b"),
+        (1, "zeta"),
+    ]
+
+
+def test_a_contract_clashes_with_the_first_of_its_event_however_many_plugins_lie_between() -> None:
+    first, between, late = contract(EVENT, "acme"), contract("basket.closed", "beta"), contract(EVENT, "zeta")
+    assert list(clashes([(0, first), (1, between), (2, late)])) == [(2, late, first)]
+
+
+def test_the_plugin_that_a_module_belongs_to_is_that_of_its_owner() -> None:
+    known = roster("acme", "zeta")
+    assert owning_plugin("zeta.mail", known) is known.plugins[1]
+    assert owning_plugin("acme", known) is known.plugins[0]
+    assert owning_plugin("host.mail", known) is None
+
+
+async def test_a_plan_tells_of_each_failure_those_who_want_to_know() -> None:
+    def fail() -> None:
+        raise LookupError
+
+    told: list[HandlerFailure] = []
+
+    async def tell(failure: HandlerFailure) -> None:
+        told.append(failure)
+
+    declared = declaration("host", "fail")._replace(function=fail)
+    failures = await run(plan(EVENT, [(HOST, declared)], Roster(), tell=tell), {})
+    assert told == list(failures)
+    assert [type(failure.error) for failure in told] == [LookupError]
