@@ -117,8 +117,9 @@ class TestSQLAlchemy(Transactions):
         ended = asyncio.Event()
         async with atomic(session):
             task = asyncio.create_task(in_a_task(ended))
-        ended.set()
-        assert await task is None
+        async with atomic(session):  # another transaction of the same session, which the task has no part in
+            ended.set()
+            assert await task is None
 
     # Which transaction it is
 

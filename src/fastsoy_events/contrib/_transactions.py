@@ -35,6 +35,10 @@ class OpenBlocks(Generic[T]):
     def __contains__(self, holder: T) -> bool:
         return bool(self._scopes.get(holder))
 
+    def has(self, holder: T, scope: Scope) -> bool:
+        """Tell whether a block is among them, rather than a later one of the same holder."""
+        return scope in self._scopes.get(holder, ())
+
     @contextmanager
     def holding(self, holder: T, scope: Scope) -> Generator[None]:
         """Have a block be among them."""

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["atomic", "current_session"]
 
 _blocks: OpenBlocks[Session] = OpenBlocks()
-_sessions: ContextVar[tuple[AsyncSession, ...]] = ContextVar("fastsoy_events.sqlalchemy_sessions", default=())
+_around: ContextVar[tuple[tuple[AsyncSession, Scope], ...]] = ContextVar(
+    "fastsoy_events.sqlalchemy_sessions", default=()
+)
 _marks: WeakKeyDictionary[SessionTransaction, int] = WeakKeyDictionary()  # of savepoints that have not been released
 
 
@@ -66,7 +68,7 @@ async def atomic(session: AsyncSession | async_scoped_session[Any]) -> AsyncGene
             _blocks.refuse_unseen(holder, scope, "session.begin(), or a connection,")
         with _blocks.holding(holder, scope):
             async with _committed(own, scope, is_savepoint=is_inner):
-                with _within(own):
+                with _within(own, scope):
                     yield scope
 
 
@@ -82,18 +84,19 @@ def current_session() -> AsyncSession | None:
         >>> current_session() is None
         True
     """
-    return next((each for each in reversed(_sessions.get()) if each.sync_session in _blocks), None)
+    around = reversed(_around.get())
+    return next((session for session, scope in around if _blocks.has(session.sync_session, scope)), None)
 
 
 @contextmanager
-def _within(session: AsyncSession) -> Generator[None]:
+def _within(session: AsyncSession, scope: Scope) -> Generator[None]:
     """Have a session be the current one. No token resets it: a block may end in another context."""
-    before = _sessions.get()
-    _sessions.set((*before, session))
+    before = _around.get()
+    _around.set((*before, (session, scope)))
     try:
         yield
     finally:
-        _sessions.set(before)
+        _around.set(before)
 
 
 def _key(session: Session) -> Hashable:
