@@ -29,10 +29,10 @@ from fastsoy_events.contrib import tortoise as with_tortoise
 pytest.register_assert_rewrite("tests.databases")
 
 from tests.databases import PostgresqlStore, SqliteStore, Store, opened  # noqa: E402
-from tests.postgresql import new_postgresql, postgresql_server  # noqa: E402, F401 - fixtures
+from tests.postgresql import Database, new_postgresql, postgresql_server  # noqa: E402, F401 - two are fixtures
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from fastsoy_events import EventBus, PluginBus
@@ -234,6 +234,43 @@ async def sqlite(request: pytest.FixtureRequest, tmp_path: Path, loaded: PluginB
     async with opened(request, "sqlite", tmp_path) as store, on_sqlalchemy(store) as application:
         await application.durable.migrate()
         yield application
+
+
+@dataclass(frozen=True, slots=True)
+class Limited(Database):
+    """A database as a user sees it who may use its tables, and create none."""
+
+    @property
+    def user(self) -> str:
+        return f"user_of_{self.name}"
+
+    @property
+    def credentials(self) -> Mapping[str, object]:
+        return {"host": str(self.folder), "port": 5432, "user": self.user, "database": self.name}
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+asyncpg://{self.user}@/{self.name}?host={self.folder}"
+
+
+@pytest.fixture(params=["sqlalchemy", "tortoise"])
+async def limited(request: pytest.FixtureRequest, tmp_path: Path, loaded: PluginBus) -> AsyncIterator[Application]:
+    """Open an application whose user on PostgreSQL may not create tables; somebody else has made them."""
+    async with opened(request, "postgresql", tmp_path) as store:
+        assert isinstance(store, PostgresqlStore)
+        database = Limited(store.database.folder, store.database.name)
+        maker = Durable(store.database.url)
+        await maker.migrate()
+        await maker.close()
+        for statement in (
+            f"CREATE ROLE {database.user} LOGIN",
+            "REVOKE CREATE ON SCHEMA public FROM public",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {database.user}",
+            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {database.user}",
+        ):
+            await store.run(statement)
+        async with CONNECTED[request.param](PostgresqlStore(database, store.pool)) as application:
+            yield application
 
 
 @asynccontextmanager

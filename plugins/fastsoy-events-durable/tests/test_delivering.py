@@ -317,6 +317,27 @@ async def test_tables_may_have_another_name_and_several_objects_one_database(app
     assert await application.rows() == await application.rows(table="second_publication") == ["item.note completed"]
 
 
+async def test_objects_of_several_plugins_on_one_table_do_not_call_each_others_handlers_orphans(
+    application: Any, seen: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    other, elsewhere = application.make(), application.make(table="second_publication")
+    application.durable.on("item.made", id="item.note")(lambda number: seen.add(("first", number)))
+    other.on("item.made", id="item.count")(lambda number: seen.add(("second", number)))
+    elsewhere.on("person.left", id="mail.farewell")(ignore)
+    await emit("item.made", number=1)
+    assert await application.durable.orphans() == await other.orphans() == ()
+    await application.change("handler = 'mail.farewell'", "handler = 'item.count'")
+    (orphan,) = await application.durable.orphans()
+    assert orphan.handler == "mail.farewell"
+    await application.change("handler = 'item.count'", "handler = 'mail.farewell'")
+    async with application.durable.running(poll=60):
+        await seen.count(1)
+        async with other.running(poll=60):
+            await seen.count(2)
+    assert seen.values == [("first", 1), ("second", 1)]
+    assert caplog.messages == []
+
+
 # Nested emits
 
 

@@ -152,3 +152,12 @@ async def test_of_two_that_arrive_at_once_one_is_new(application: Any) -> None:
 
     await asyncio.gather(*(receive() for _ in range(4)))
     assert sorted(news) == [False, False, False, True]
+
+
+async def test_applications_that_have_one_database_receive_each_event_once_each(application: Any) -> None:
+    billing = application.make(table="billing_publication")
+    news: list[tuple[str, bool]] = []
+    for durable, consumer in [(application.durable, "hr"), (billing, "billing"), (application.durable, "hr")]:
+        async with durable.inbox("payroll", "1", consumer) as is_new:
+            news.append((consumer, is_new))
+    assert news == [("hr", True), ("billing", True), ("hr", False)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fastsoy_events_durable import Durable, DurableError, Retry, durables
+from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from fastsoy_events import emit
@@ -86,6 +88,14 @@ async def test_the_tables_are_made_once_and_again_is_no_matter(application: Any)
     assert await application.rows() == []
 
 
+async def test_where_they_are_there_nobody_needs_the_right_to_make_them(limited: Any, seen: Any) -> None:
+    limited.durable.on("item.made", id="item.note")(lambda number: seen.add(number))
+    async with limited.durable.running(poll=60):
+        await emit("item.made", number=1)
+        await seen.count(1)
+    assert await limited.rows("status") == ["completed"]
+
+
 async def test_on_sqlite_readers_do_not_wait_and_commits_reach_the_disk(sqlite: Any) -> None:
     assert await sqlite.store.run("PRAGMA journal_mode") == ["wal"]
     async with sqlite.unit() as unit, unit.atomic():
@@ -103,7 +113,27 @@ async def test_a_url_will_do_and_its_password_is_not_shown(tmp_path: Path) -> No
     assert (await durable.counts(), durable.label) == ((), url)
     assert durable in durables()
     await durable.close()
-    assert "secret" not in Durable("postgresql+asyncpg://ada:secret@db/app").label
+    for url in ("postgresql+asyncpg://ada:secret@db/app", "postgresql+asyncpg://db/app?password=secret"):
+        assert "secret" not in Durable(url).label
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("postgres://app:S3CRET@db/hr", r"postgres:// is none: write postgresql\+asyncpg://$"),
+        ("postgresql://app:S3CRET@db/hr", r"postgresql:// is none: write postgresql\+asyncpg://$"),
+        ("sqlite:///S3CRET.sqlite3", r"sqlite:// is none: write sqlite\+aiosqlite://$"),
+        ("sqlite+pysqlite:///S3CRET.sqlite3", r"sqlite\+pysqlite:// is none: write sqlite\+aiosqlite://$"),
+        ("none://app:S3CRET@db/hr", r"none:// is none: write postgresql\+asyncpg://$"),
+        ("postgresql+asyncpg//app:S3CRET@db/hr", "cannot be read as one"),
+        ("postgresql+asyncpg://app:a@b:S3CRET@db/hr", "write @, : and / in there as %40"),
+        ("no url with S3CRET", "a URL of SQLAlchemy is wanted, such as sqlite"),
+    ],
+)
+def test_a_url_that_will_not_do_is_not_quoted(url: str, advice: str) -> None:
+    with pytest.raises(DurableError, match=advice) as raised:
+        Durable(url)
+    assert "S3CRET" not in "".join(format_exception(raised.value))
 
 
 async def test_an_engine_of_the_applications_is_left_open(sqlite: Any) -> None:
@@ -116,11 +146,10 @@ async def test_an_engine_of_the_applications_is_left_open(sqlite: Any) -> None:
     [
         ("sqlite+aiosqlite://", "a database in memory, which keeps nothing"),
         ("sqlite+aiosqlite:///:memory:", "a database in memory, which keeps nothing"),
-        ("no url", "takes an AsyncEngine, or a URL such as sqlite"),
-        ("sqlite:///app.sqlite3", r"takes an asynchronous engine, and sqlite is none: write sqlite\+aiosqlite://"),
+        (create_engine("sqlite:///app.sqlite3"), "takes an AsyncEngine, or a URL such as .*: not a Engine"),
     ],
 )
-def test_what_can_keep_nothing_is_refused(url: str, reason: str) -> None:
+def test_what_can_keep_nothing_is_refused(url: Any, reason: str) -> None:
     with pytest.raises(DurableError, match=reason):
         Durable(url)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import decimal
 import json
 import uuid
 from contextlib import suppress
 from enum import Enum
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -133,6 +135,21 @@ async def test_rows_that_cannot_be_written_fail_the_transaction(application: Any
     assert (await application.store.names(), mailed) == (set(), [])
 
 
+async def test_rows_that_cannot_be_written_show_no_payload(
+    application: Any, mailed: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = uuid.uuid4().hex
+    await application.store.run("ALTER TABLE fastsoy_events_publication RENAME TO gone")
+    async with deferred():
+        await emit("person.created", name=secret)
+    assert "What was deferred with the event has failed: person.created" in caplog.messages
+    assert secret not in caplog.text
+    with pytest.raises(Exception, match="fastsoy_events_publication") as raised:
+        async with application.unit() as unit, unit.atomic():
+            await emit("person.created", name=secret)
+    assert secret not in "".join(format_exception(raised.value))
+
+
 # Payloads
 
 
@@ -193,6 +210,50 @@ async def test_tuples_become_lists(application: Any, mailed: list[Any]) -> None:
     await emit("person.created", name=("ada", ("ben",)))
     (payload, _) = await application.rows("payload")
     assert json.loads(payload) == {"name": ["ada", ["ben"]]}
+
+
+# Threads
+
+
+async def test_a_thread_stores_in_the_event_loop_of_running(application: Any, seen: Any) -> None:
+    application.durable.on("item.made", id="item.note")(lambda number: seen.add(number))
+
+    def emit_in_a_block() -> None:
+        async def emit_later() -> None:
+            async with deferred():
+                await emit("item.made", number=2)
+
+        asyncio.run(emit_later())
+
+    async with application.durable.running(poll=60):
+        for _ in range(2):  # which leaves the connections as they were
+            await emit("item.made", number=0)
+            await asyncio.to_thread(bus.emit_sync, "item.made", number=1)
+            await asyncio.to_thread(emit_in_a_block)
+        await seen.count(6)
+    assert sorted(seen.values) == [0, 0, 1, 1, 2, 2]
+    assert await application.rows("status || attempts") == ["completed1"] * 6
+
+
+async def test_what_a_thread_emits_joins_the_transaction_that_it_was_started_in(application: Any) -> None:
+    application.durable.on("item.made", id="item.note")(ignore)
+    async with application.durable.running(poll=60):
+        with suppress(ZeroDivisionError):
+            async with application.unit() as unit, unit.atomic():
+                await asyncio.to_thread(bus.emit_sync, "item.made", number=1)
+                raise ZeroDivisionError
+    assert await application.rows() == []
+
+
+async def test_without_running_a_thread_is_told_what_to_do(application: Any) -> None:
+    if application.is_sqlite or "Tortoise" in application.durable.label:
+        pytest.skip("any event loop may use SQLite's connections, and Tortoise opens others")
+    application.durable.on("item.made", id="item.note")(ignore)
+    await emit("item.made", number=1)
+    with pytest.raises(DurableError, match=r"belong to another event loop .* Open running\(\)"):
+        await asyncio.to_thread(bus.emit_sync, "item.made", number=2)
+    await emit("item.made", number=3)
+    assert await application.rows("payload") == ['{"number":1}', '{"number":3}']
 
 
 # What takes part

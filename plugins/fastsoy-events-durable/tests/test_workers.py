@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastsoy_events_durable import Retry
 
-from fastsoy_events import emit
+from fastsoy_events import bus, emit
 
 ONCE = Retry(attempts=1)
 
@@ -145,6 +145,97 @@ async def test_what_a_slow_handler_holds_up_is_given_to_others(application: Any,
         assert seen.values == [0, 1, 2]
         may_end.set()
     assert await application.rows("status || attempts") == ["completed1"] * 3
+
+
+# Ordinary handlers of what a delivery with tx=True has emitted
+
+
+@pytest.fixture
+def may_go_on(application: Any, seen: Any) -> asyncio.Event:
+    """Declare a handler whose delivery ends with an ordinary one that waits, and store it, and a mail behind it."""
+    may_go_on = asyncio.Event()
+
+    @application.durable.on("item.made", id="item.count", tx=True)
+    async def count(tx: Any, number: int) -> None:
+        await emit("item.counted", number=number)
+
+    @bus.on("item.counted")
+    async def wait(number: int) -> None:
+        await seen.add("counted")
+        await may_go_on.wait()
+
+    @application.durable.on("mail.due", id="mail.send", retry=ONCE)
+    async def mail(number: int) -> None:
+        await seen.add("mail")
+
+    return may_go_on
+
+
+async def test_while_they_run_the_next_ones_lease_is_extended(
+    application: Any, seen: Any, may_go_on: asyncio.Event
+) -> None:
+    await emit("item.made", number=1)
+    await emit("mail.due", number=1)
+    leases = "CASE handler WHEN 'mail.send' THEN lease END"
+    async with application.durable.running(poll=60, lease=0.3):
+        await seen.count(1)
+        await application.until(leases, (await application.rows(leases)).__ne__)
+        assert await application.rows("status || attempts") == ["completed1", "processing1"]
+        may_go_on.set()
+        await seen.count(2)
+    assert seen.values == ["counted", "mail"]
+    assert await application.rows("status || attempts") == ["completed1"] * 2
+
+
+async def test_where_they_outlast_the_grace_what_is_done_stays_done_and_the_next_one_costs_no_attempt(
+    application: Any, seen: Any, may_go_on: asyncio.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    await emit("item.made", number=1)
+    await emit("mail.due", number=1)
+    async with application.durable.running(poll=60, grace=0.01):
+        await seen.count(1)
+    assert await application.rows("status || attempts || coalesce(owner, '')") == ["completed1", "published0"]
+    assert caplog.messages == ["Deferred events were stopped by CancelledError while item.counted ran"]
+    async with application.durable.running(poll=60):
+        await seen.count(2)
+    assert seen.values == ["counted", "mail"]
+    assert await application.rows("status || attempts") == ["completed1"] * 2
+
+
+async def test_cancelled_while_its_session_closes_what_comes_next_costs_no_attempt(sqlite: Any, seen: Any) -> None:
+    may_close = asyncio.Event()
+
+    @sqlite.durable.on("item.made", id="item.count", tx=True)
+    async def count(tx: Any, number: int) -> None:
+        async def close() -> None:
+            await seen.add("committed")
+            await may_close.wait()
+            await close_session()
+
+        close_session, tx.close = tx.close, close
+
+    sqlite.durable.on("mail.due", id="mail.send", retry=ONCE)(lambda number: seen.add(number))
+    await emit("item.made", number=1)
+    await emit("mail.due", number=1)
+    async with sqlite.durable.running(poll=60, grace=0.01):
+        await seen.count(1)
+        asyncio.get_running_loop().call_later(0.2, may_close.set)  # after the grace
+    assert await sqlite.rows("status || attempts || coalesce(owner, '')") == ["completed1", "published0"]
+    async with sqlite.durable.running(poll=60):
+        await seen.count(2)
+    assert seen.values == ["committed", 1]
+
+
+async def test_at_the_end_what_they_hold_up_is_not_started(
+    application: Any, seen: Any, may_go_on: asyncio.Event
+) -> None:
+    await emit("item.made", number=1)
+    await emit("mail.due", number=1)
+    async with application.durable.running(poll=60):
+        await seen.count(1)
+        asyncio.get_running_loop().call_later(0.05, may_go_on.set)
+    assert seen.values == ["counted"]
+    assert await application.rows("status || attempts || coalesce(owner, '')") == ["completed1", "published0"]
 
 
 # The end

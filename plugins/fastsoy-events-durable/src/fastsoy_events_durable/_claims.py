@@ -60,10 +60,12 @@ class Claims:
 
     Attributes:
         charged: the one whose handler runs, or is to run next: its attempt counts.
+        following: the one whose attempt is being charged.
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.charged: Claimed | None = None
+        self.following: Claimed | None = None
         self.targets: Mapping[str, Target] = {}
         self._store = store
         self._settings = settings
@@ -110,34 +112,41 @@ class Claims:
     async def advance(self, *, is_ending: bool) -> None:
         """Write what became of the last ones and charge the next one's attempt."""
         while self._queue or self._outcomes:
-            following = self.following(is_ending=is_ending)
+            following = self.take(is_ending=is_ending)
             outcomes = self._outcomes
             try:
                 written = await self._store.settle(
                     self._owner, outcomes, following and following.sequence, self._settings.lease
                 )
             except BaseException:
-                self.put_back(following)
+                self.put_back()
                 raise
             self._outcomes = []
             self._note(outcomes, written)
-            if following is None or following.sequence in written:
-                self.charged = following
+            self.charge(written)
+            if following is None or self.charged is not None:
                 return
 
-    def following(self, *, is_ending: bool) -> Claimed | None:
+    def take(self, *, is_ending: bool) -> Claimed | None:
         """Take the next one to run out of the queue; those that have had all their attempts are past that."""
         while self._queue and not is_ending:
             row = self._queue.popleft()
             if row.attempts < self.targets[row.handler].retry.attempts:
+                self.following = row
                 return row
             self._outcomes.append(_given_up(row, f"its process ended while attempt {row.attempts} ran"))
         return None
 
-    def put_back(self, row: Claimed | None) -> None:
-        """Have one that was taken be the next again."""
-        if row is not None:
-            self._queue.appendleft(row)
+    def charge(self, written: set[int]) -> None:
+        """Note that the attempt of the one that was taken has been charged, unless another worker has taken it over."""
+        following, self.following = self.following, None
+        self.charged = following if following is not None and following.sequence in written else None
+
+    def put_back(self) -> None:
+        """Have the one that was taken, if any, be the next again."""
+        following, self.following = self.following, None
+        if following is not None:
+            self._queue.appendleft(following)
 
     def has_become(self, outcome: Outcome) -> None:
         """Note what became of one, to be written."""
@@ -181,14 +190,13 @@ class Claims:
 
     async def extend(self, *, is_slow: bool) -> None:
         """Extend the leases; give back what is not started where the handler that runs is slow."""
-        waiting = [each.sequence for each in self._queue]
+        waiting = [*self._queue]
         if is_slow:
             self._queue.clear()
             await self._store.release(self._owner, waiting)
             waiting = []
-        if self.charged is not None:
-            waiting.append(self.charged.sequence)
-        await self._store.extend(self._owner, waiting, self._settings.lease)
+        waiting += [each for each in (self.charged, self.following) if each is not None]
+        await self._store.extend(self._owner, [each.sequence for each in waiting], self._settings.lease)
 
     async def give_back(self) -> None:
         """Write what became of the last one, and leave the rest to others."""
@@ -199,7 +207,7 @@ class Claims:
             self.charged = None
         if self._outcomes:
             await self._store.settle(self._owner, self._outcomes, None, 0.0)
-        await self._store.release(self._owner, [each.sequence for each in rest])
+        await self._store.release(self._owner, rest)
 
     def failed(self, row: Claimed, error: BaseException) -> Outcome:
         """Return what becomes of one whose handler has failed: it is tried again, or has failed for good."""

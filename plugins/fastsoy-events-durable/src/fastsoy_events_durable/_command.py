@@ -15,12 +15,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, TypeAlias, get_type_hints
 
 import typer
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError, InvalidRequestError
 
 from fastsoy_events import LockError, load_plugins
 from fastsoy_events_durable._durable import Durable, durables
 from fastsoy_events_durable._terminal import Stop, say
+from fastsoy_events_durable._url import EXAMPLES, url_of
 from fastsoy_events_durable.errors import DurableError
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Command", "Managed", "manages"]
 
 _TABLE = "fastsoy_events_publication"
-_URLS = "sqlite+aiosqlite:///app.sqlite3 or postgresql+asyncpg://user@host/name"
 _NO_TABLE = re.compile(r"no such table|UndefinedTable|relation \S+ does not exist")
 
 _App: TypeAlias = Annotated[
@@ -46,7 +44,7 @@ _Url: TypeAlias = Annotated[
     typer.Option(
         metavar="URL",
         envvar="FASTSOY_EVENTS_DURABLE_URL",
-        help=f"Manage this database, such as {_URLS}. With --app: the one that the application uses.",
+        help=f"Manage this database, such as {EXAMPLES}. With --app: the one that the application uses.",
     ),
 ]
 _Table: TypeAlias = Annotated[str, typer.Option(metavar="NAME", help="With --url: the table of publications.")]
@@ -85,8 +83,8 @@ class Managed:
     def handlers_of(self, durable: Durable) -> set[str]:
         """Return the ids of all handlers whose publications one of the objects may hold."""
         is_given = durable not in self.declared  # by its URL, so that it is the one of all
-        places = [each for each in self.declared if is_given or _place(each) == _place(durable)]
-        return {handler for each in places for handler in each._targets()}  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package
+        sources = self.declared if is_given else (durable,)
+        return {handler for each in sources for handler in each._known()}  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package
 
 
 Command: TypeAlias = "Callable[Concatenate[Managed, ...], Awaitable[None]]"
@@ -164,7 +162,9 @@ def _found(options: Options, *, makes_file: bool) -> Managed:
         durable = _of_url(options.url, options.table, makes_file=makes_file)
         return Managed(durables=(durable,), declared=declared)
     if options.app is None:
-        raise Stop(f"say what is meant: --app MODULE of the application, or --url URL of its database, such as {_URLS}")
+        raise Stop(
+            f"say what is meant: --app MODULE of the application, or --url URL of its database, such as {EXAMPLES}"
+        )
     if not declared:
         raise Stop(
             f"--app {options.app}: neither it nor a plugin makes a Durable object while it is imported. Name the "
@@ -173,14 +173,8 @@ def _found(options: Options, *, makes_file: bool) -> Managed:
     tables: dict[tuple[str, str], Durable] = {}
     for durable in declared:
         durable._database.joined()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package; it says where none is open
-        tables.setdefault(_place(durable), durable)
+        tables.setdefault(durable._place, durable)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - likewise
     return Managed(durables=tuple(tables.values()), declared=declared)
-
-
-def _place(durable: Durable) -> tuple[str, str]:
-    """Return the database and the table of an object: plugins may have one each for the same."""
-    table = durable._publications._table  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package
-    return durable.label, table.name
 
 
 def _of_application(options: Options) -> tuple[Durable, ...]:
@@ -205,19 +199,13 @@ def _of_application(options: Options) -> tuple[Durable, ...]:
 
 
 def _of_url(text: str, table: str, *, makes_file: bool) -> Durable:
-    wanted = f"--url cannot be used: an asynchronous URL of SQLAlchemy is wanted, such as {_URLS}"
     try:
-        url = make_url(text)
-    except ArgumentError as error:
-        raise Stop(wanted) from error
-    if "+" not in url.drivername:  # the driver would be one that blocks
-        raise Stop(wanted)
-    if not makes_file:
-        _refuse_missing_file(url)
-    try:
+        url = url_of(text)
+        if not makes_file:
+            _refuse_missing_file(url)
         return Durable(url, table=table)
-    except InvalidRequestError as error:
-        raise Stop(wanted) from error
+    except DurableError as error:
+        raise Stop(f"--url cannot be used: {error}") from error
 
 
 def _refuse_missing_file(url: URL) -> None:

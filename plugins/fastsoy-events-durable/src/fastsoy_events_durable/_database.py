@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
@@ -44,6 +45,11 @@ class Database(Protocol):
     @property
     def is_sqlite(self) -> bool:
         """Tell whether one transaction at a time writes."""
+        ...
+
+    @property
+    def loop(self) -> AbstractEventLoop | None:
+        """Return the only event loop in which its connections work; None where any will do, or none is open yet."""
         ...
 
     async def create(self, tables: Sequence[Table]) -> None:

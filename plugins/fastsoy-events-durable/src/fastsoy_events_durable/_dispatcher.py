@@ -7,12 +7,13 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from fastsoy_events import deferred
 from fastsoy_events_durable._claims import Claims
 from fastsoy_events_durable._model import Outcome
 from fastsoy_events_durable._outage import Outage, logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from fastsoy_events_durable._claims import Settings, Target
     from fastsoy_events_durable._model import Claimed
@@ -32,20 +33,32 @@ class Dispatcher:
     Args:
         store: the publications.
         targets: returns what delivers, as it is registered now.
+        known: returns the ids of what delivers, here or in another dispatcher of this process.
         settings: how it works.
+
+    Attributes:
+        loop: the event loop that it works in.
     """
 
-    def __init__(self, store: Store, targets: Callable[[], Mapping[str, Target]], settings: Settings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        targets: Callable[[], Mapping[str, Target]],
+        known: Callable[[], Collection[str]],
+        settings: Settings,
+    ) -> None:
         self._store = store
         self._targets = targets
+        self._known = known
         self._settings = settings
         self._claims = Claims(store, settings)
         self._outage = Outage(store.database.label)
         self._handling: asyncio.Task[Outcome | None] | None = None
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
         self._is_ending = False
+        self._is_in_transaction = False
         self._has_cancelled = False
         self._orphans: frozenset[str] = frozenset()
         self._orphans_at = 0.0
@@ -61,7 +74,7 @@ class Dispatcher:
     def wake(self) -> None:
         """Tell it, from any thread, that there may be something to deliver."""
         with suppress(RuntimeError):  # the loop has been closed
-            self._loop.call_soon_threadsafe(self._wake.set)
+            self.loop.call_soon_threadsafe(self._wake.set)
 
     async def end(self) -> None:
         """Claim no more, let the handler that runs come to its end, or else cancel it, and give back the rest."""
@@ -125,7 +138,7 @@ class Dispatcher:
             charged = self._claims.charged
             is_slow = charged is not None and charged is before and self._handling is not None
             before = charged
-            if not self._is_in_the_way(charged):
+            if not self._is_in_the_way():
                 try:
                     await self._claims.extend(is_slow=is_slow)
                 except Exception as error:
@@ -140,10 +153,9 @@ class Dispatcher:
                 await self._ended.wait()
         return self._ended.is_set()
 
-    def _is_in_the_way(self, charged: Claimed | None) -> bool:
+    def _is_in_the_way(self) -> bool:
         """Tell whether the handler that runs has the only transaction that may write; nobody else can claim either."""
-        target = charged and self._claims.targets.get(charged.handler)
-        return self._store.database.is_sqlite and target is not None and target.tx
+        return self._is_in_transaction and self._store.database.is_sqlite
 
     # Delivering
 
@@ -159,7 +171,7 @@ class Dispatcher:
             if claims.charged is None:
                 await claims.advance(is_ending=self._is_ending)
                 self._outage.ended()
-            if claims.charged is None:
+            if claims.charged is None or self._is_ending:
                 break
             await self._deliver(claims.charged)
         return True
@@ -167,7 +179,7 @@ class Dispatcher:
     async def _look_for_orphans(self) -> None:
         if monotonic() < self._orphans_at:
             return
-        found = await self._store.orphans(self._claims.targets)
+        found = await self._store.orphans(self._known())
         self._orphans_at = monotonic() + _ORPHANS_EVERY
         new = [each for each in found if each.handler not in self._orphans]
         if new:
@@ -215,22 +227,37 @@ class Dispatcher:
         return Outcome(row.sequence, "completed") if error is None else self._failed(row, error)
 
     async def _in_transaction(self, row: Claimed, target: Target) -> Outcome | None:
-        """Run a handler in the transaction that completes its publication, and charges the next one's attempt."""
-        following: Claimed | None = None
+        """Run a handler in the transaction that completes its publication, then ordinary handlers of what it emitted.
+
+        These may take longer than a lease: before they begin, it is noted what the transaction has written.
+        """
+        outcome: Outcome | None = None
+        is_over = False
+        try:
+            async with deferred():
+                outcome = await self._complete(row, target)
+                is_over = True
+        except asyncio.CancelledError:
+            if not is_over:
+                raise  # else the bus has said what did not run
+        return outcome
+
+    async def _complete(self, row: Claimed, target: Target) -> Outcome | None:
+        """Run a handler, complete its publication and charge the next one's attempt, in one transaction."""
+        claims = self._claims
         error: BaseException | None = None
-        written: set[int] = set()
-        has_begun = is_committed = False
+        has_begun = False
         try:
             async with self._store.database.atomic() as transaction:
-                has_begun = True
+                has_begun = self._is_in_transaction = True
                 error = await target.run(row, transaction.tx)
                 if error is not None:
                     raise _Undone  # noqa: TRY301 - it is the block that has to see it
-                following = self._claims.following(is_ending=self._is_ending)
-                written = await self._claims.complete(transaction.connection, row, following)
+                following = claims.take(is_ending=self._is_ending)
+                written = await claims.complete(transaction.connection, row, following)
                 if row.sequence not in written:
                     raise _Undone  # noqa: TRY301 - likewise
-            is_committed = True
+            claims.charge(written)
         except _Undone:
             pass  # what the handler raised, or that another worker has taken the publication over, is known
         except Exception as failure:
@@ -238,10 +265,8 @@ class Dispatcher:
                 raise
             error = failure
         finally:
-            if not is_committed:
-                self._claims.put_back(following)
-        if is_committed:
-            self._claims.charged = following if following is not None and following.sequence in written else None
+            self._is_in_transaction = False
+            claims.put_back()
         return None if error is None else self._failed(row, error)
 
 

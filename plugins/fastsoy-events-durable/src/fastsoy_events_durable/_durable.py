@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from fastsoy_events import Handler
     from fastsoy_events_durable._claims import Target
     from fastsoy_events_durable._database import Database
-    from fastsoy_events_durable._dispatcher import Dispatcher
     from fastsoy_events_durable._model import Completion
 
 F = TypeVar("F", bound="Callable[..., object]")
@@ -114,7 +113,7 @@ class Durable(Receiving):
         self._subscriptions: dict[str, Subscription] = {}
         self._events: set[str] = set()
         self._receivers = {}
-        self._dispatchers: list[Dispatcher] = []
+        self._dispatchers = []
         _made.append(weakref.ref(self))
 
     # Declaring
@@ -234,7 +233,7 @@ class Durable(Receiving):
             raise ValueError("running() takes a batch from 1, lease and poll above 0 s, and grace from 0 s")
         self._refuse_unready()
         await self.migrate()
-        dispatcher = Dispatcher(self._publications, self._targets, Settings(batch, lease, poll, grace))
+        dispatcher = Dispatcher(self._publications, self._targets, self._known, Settings(batch, lease, poll, grace))
         self._dispatchers.append(dispatcher)
         dispatcher.start()
         try:
@@ -266,6 +265,10 @@ class Durable(Receiving):
         targets |= {each.id: _deliver.to_handler(handler, each) for handler, each in self._all_handlers()}
         return targets
 
+    def _known(self) -> set[str]:
+        same = [each for each in durables() if each._place == self._place]  # noqa: SLF001 - its own
+        return {handler_id for each in same for handler_id in each._targets()}  # noqa: SLF001 - likewise
+
     def _all_handlers(self) -> Iterator[tuple[Handler, Subscription]]:
         for event in sorted(self._events):
             yield from self._handlers(event)
@@ -276,10 +279,6 @@ class Durable(Receiving):
             subscription = subscription_of(handler.function)
             if subscription is not None and subscription.durable is self:
                 yield handler, subscription
-
-    def _wake(self) -> None:
-        for dispatcher in self._dispatchers:
-            dispatcher.wake()
 
     def _has_handler(self, handler_id: str) -> bool:
         return handler_id in self._subscriptions

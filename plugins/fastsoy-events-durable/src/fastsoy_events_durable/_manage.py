@@ -24,6 +24,15 @@ class Managed:
     def _targets(self) -> Mapping[str, Target]:
         """Return what delivers, by the handlers' ids."""
 
+    @abstractmethod
+    def _known(self) -> Collection[str]:
+        """Return the ids of all handlers whose publications may be in the table."""
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        """Return the database and the table: plugins may have an object each for the same."""
+        return self.label, self._publications.table
+
     @property
     def label(self) -> str:
         """Return what the database is called: its URL without the password, or Tortoise's name of the connection.
@@ -106,7 +115,7 @@ class Managed:
             >>> async def show(durable):
             ...     print(*await durable.orphans())
         """
-        return tuple(await self._publications.orphans(self._targets()))
+        return tuple(await self._publications.orphans(self._known()))
 
     async def close(self) -> None:
         """Close the connections of the engine, where it was made from a URL here.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from fastsoy_events import RegistrationError
@@ -17,17 +18,25 @@ from fastsoy_events_durable._payload import encoded
 from fastsoy_events_durable.errors import DurableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 
     from fastsoy_events_durable._deliver import Receive
+    from fastsoy_events_durable._dispatcher import Dispatcher
     from fastsoy_events_durable._model import Retry
 
 R = TypeVar("R", bound="Receive")
+
+_ANOTHER_LOOP = (
+    "nothing was stored in {}: its connections belong to another event loop than the one that emits, as emit_sync() in "
+    "a thread has one of its own. Open running() in the application's loop, and the rows are stored there; or emit "
+    "there, by asyncio.run_coroutine_threadsafe(emit(...), loop)"
+)
 
 
 class Receiving(Managed):
     """Publications that no emit of this program made, or that leave it."""
 
+    _dispatchers: list[Dispatcher]
     _receivers: dict[str, Receiver]
     _retry: Retry
 
@@ -35,9 +44,10 @@ class Receiving(Managed):
     def _has_handler(self, handler_id: str) -> bool:
         """Tell whether a handler on the bus has an id."""
 
-    @abstractmethod
     def _wake(self) -> None:
         """Tell the dispatchers that there may be something to deliver."""
+        for dispatcher in self._dispatchers:
+            dispatcher.wake()
 
     def receiver(self, handler_id: str, *, retry: Retry | None = None) -> Callable[[R], R]:
         """Register an `async` callable that takes `(event, event_id, payload)` as what `publish()` stores for.
@@ -102,6 +112,9 @@ class Receiving(Managed):
         return own_id
 
     async def _store(self, event: str, publications: Sequence[Publication]) -> None:
+        await self._in_its_loop(self._store_or_defer, event, publications)
+
+    async def _store_or_defer(self, event: str, publications: Sequence[Publication]) -> None:
         connection = self._database.joined()
         if connection is not None:
             await self._publications.insert(connection, publications)
@@ -109,11 +122,34 @@ class Receiving(Managed):
             await _publish.defer(event, self._store_alone, publications)
 
     async def _store_alone(self, publications: Sequence[Publication]) -> None:
+        await self._in_its_loop(self._insert, publications)
+
+    async def _insert(self, publications: Sequence[Publication]) -> None:
         async with self._database.transaction() as connection:
             await self._publications.insert(connection, publications)
 
+    async def _in_its_loop(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
+        """Do something in the event loop of `running()`: a connection works in one loop, and a thread has another.
+
+        Raises:
+            DurableError: without `running()`, where the database's connections belong to another loop.
+        """
+        here = asyncio.get_running_loop()
+        loops = [each.loop for each in self._dispatchers if not each.loop.is_closed()]
+        if loops and here not in loops:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(*arguments), loops[-1]))
+            return
+        if self._database.loop not in {None, here}:
+            raise DurableError(_ANOTHER_LOOP.format(self.label))
+        try:
+            await work(*arguments)
+        except RuntimeError as error:
+            if "loop" not in str(error).lower():
+                raise
+            raise DurableError(_ANOTHER_LOOP.format(self.label)) from error
+
     @asynccontextmanager
-    async def inbox(self, source: str, event_id: str) -> AsyncGenerator[bool]:
+    async def inbox(self, source: str, event_id: str, consumer: str = "") -> AsyncGenerator[bool]:
         """Open a transaction that records the arrival of an event from elsewhere.
 
         What is emitted inside has its rows in the same transaction, and ordinary handlers run once it has committed. So
@@ -122,6 +158,8 @@ class Receiving(Managed):
         Args:
             source: where it comes from.
             event_id: its id there.
+            consumer: who receives it, such as the application's name: applications that have one database receive each
+                event once each.
 
         Returns:
             An asynchronous context manager that gives whether it is the first time.
@@ -133,7 +171,7 @@ class Receiving(Managed):
             ...             await emit(message.event, **message.payload)
         """
         async with self._database.atomic() as transaction:
-            yield await self._publications.arrive(transaction.connection, source, event_id)
+            yield await self._publications.arrive(transaction.connection, consumer, source, event_id)
 
     async def _wake_up(self) -> None:
         self._wake()

@@ -72,10 +72,11 @@ def archive(name: str, metadata: MetaData) -> Table:
 
 
 def inbox(metadata: MetaData) -> Table:
-    """Return the table of what has arrived from elsewhere."""
+    """Return the table of what has arrived from elsewhere; several applications may have one database."""
     return Table(
         INBOX,
         metadata,
+        Column("consumer", Text, primary_key=True),
         Column("source", Text, primary_key=True),
         Column("event_id", Text, primary_key=True),
         Column("created", Double, nullable=False),

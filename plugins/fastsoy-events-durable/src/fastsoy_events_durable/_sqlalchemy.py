@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import make_url
+from sqlalchemy import URL
 from sqlalchemy.event import listen
-from sqlalchemy.exc import ArgumentError, InvalidRequestError, UnboundExecutionError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.exc import StatementError, UnboundExecutionError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.pool import NullPool
 
 from fastsoy_events.contrib.sqlalchemy import atomic, current_session
 from fastsoy_events_durable._compiled import Compiler
 from fastsoy_events_durable._database import Atomic
+from fastsoy_events_durable._url import EXAMPLES, engine_of, shown
 from fastsoy_events_durable.errors import DurableError
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 
     import sqlalchemy
-    from sqlalchemy import URL, Engine, Executable, Table
+    from sqlalchemy import Engine, Executable, Pool, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.orm import Session
 
     from fastsoy_events_durable._database import Connection, Row
 
-_DRIVERS = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}
+_DIALECTS = ("sqlite", "postgresql")
 _IN_MEMORY = (None, "", ":memory:")
 
 
@@ -42,9 +46,13 @@ class SQLAlchemy:
 
     def __init__(self, engine: AsyncEngine | URL | str) -> None:
         self._is_own = not isinstance(engine, AsyncEngine)
-        self._engine = engine if isinstance(engine, AsyncEngine) else _made(engine)
+        if not isinstance(engine, (AsyncEngine, URL, str)):  # pyright: ignore[reportUnnecessaryIsInstance] - not all are typed
+            raise DurableError(
+                f"Durable takes an AsyncEngine, or a URL such as {EXAMPLES}: not a {type(engine).__name__}"
+            )
+        self._engine = engine if isinstance(engine, AsyncEngine) else engine_of(engine)
         dialect = self._engine.dialect.name
-        if dialect not in _DRIVERS:
+        if dialect not in _DIALECTS:
             raise DurableError(f"Durable keeps its rows in SQLite or PostgreSQL, and {self.label} is neither")
         self.is_sqlite = dialect == "sqlite"
         self._compiler = Compiler(self._engine.dialect)
@@ -55,11 +63,27 @@ class SQLAlchemy:
                     "transactions would share: give it a file, such as sqlite+aiosqlite:///app.sqlite3"
                 )
             listen(self._engine.sync_engine, "connect", _synchronise)
+        else:
+            listen(self._engine.sync_engine, "connect", self._connected)
+        self._opened_in: tuple[Pool, AbstractEventLoop] | None = None
 
     @property
     def label(self) -> str:
         """Return the engine's URL, without its password."""
-        return self._engine.url.render_as_string(hide_password=True)
+        return shown(self._engine.url)
+
+    @property
+    def loop(self) -> AbstractEventLoop | None:
+        """Return the event loop that the pool's connections were opened in, while it lives.
+
+        In another one they would not merely fail: what comes after may be lost without an error.
+        """
+        pool, loop = self._opened_in or (None, None)
+        is_shared = pool is self._engine.pool and not isinstance(pool, NullPool)
+        return loop if is_shared and loop is not None and not loop.is_closed() else None
+
+    def _connected(self, _connection: object, _record: object) -> None:
+        self._opened_in = self._engine.pool, get_running_loop()
 
     async def create(self, tables: Sequence[Table]) -> None:
         """Create tables and indexes where they are absent; on SQLite, have readers and the writer not wait."""
@@ -107,25 +131,6 @@ class SQLAlchemy:
         """Close the connections of an engine that was made here."""
         if self._is_own:
             await self._engine.dispose()
-
-
-def _made(url: URL | str) -> AsyncEngine:
-    try:
-        return create_async_engine(url)
-    except ArgumentError as error:
-        raise DurableError(
-            f"Durable takes an AsyncEngine, or a URL such as sqlite+aiosqlite:///app.sqlite3: not {url!r}"
-        ) from error
-    except InvalidRequestError as error:
-        name = make_url(url).get_backend_name()
-        raise DurableError(
-            f"Durable takes an asynchronous engine, and {make_url(url).drivername} is none: write "
-            f"{name}+{_DRIVERS.get(name, 'asyncpg')}://"
-        ) from error
-    except ModuleNotFoundError as error:
-        raise DurableError(
-            f"the driver {error.name} is not installed: pip install 'fastsoy-events-durable[sqlite]', or [postgresql]"
-        ) from error
 
 
 def _synchronise(connection: Any, _record: object) -> None:
@@ -200,7 +205,11 @@ def _rows(
         driver: Any = connection.connection.dbapi_connection
         rows: Sequence[Row] = driver.run_async(partial(_fetched, text, values))
         return rows
-    result = connection.execute(statement, parameters)
+    try:
+        result = connection.execute(statement, parameters)
+    except StatementError as error:
+        error.hide_parameters = True  # a payload is among them, and errors are logged
+        raise
     return [tuple(row) for row in result] if result.returns_rows else ()
 
 

@@ -163,7 +163,8 @@ class Statements:
         return insert(self._archive).from_select(names, moved, include_defaults=False)
 
     def _arrive_statement(self, dialect: Any) -> Executable:
-        row: dict[str, Any] = {"source": _the("the_source"), "event_id": _the("the_event_id"), "created": now()}
+        key: dict[str, Any] = {name: _the(f"the_{name}") for name in ("consumer", "source", "event_id")}
+        row = {**key, "created": now()}
         arrive = dialect.insert(self._inbox).values(row).on_conflict_do_nothing().returning(self._inbox.c.source)
         statement: Executable = arrive
         return statement

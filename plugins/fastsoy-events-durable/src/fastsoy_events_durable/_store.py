@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 
 from fastsoy_events_durable._model import Claimed
 from fastsoy_events_durable._schema import now
@@ -42,11 +42,12 @@ class Store(Upkeep):
         for publication in publications:
             await connection.execute(self._statements.insert, publication._asdict())
 
-    async def arrive(self, connection: Connection, source: str, event_id: str) -> bool:
-        """Record that an event has arrived from elsewhere, and tell whether it is the first time."""
+    async def arrive(self, connection: Connection, consumer: str, source: str, event_id: str) -> bool:
+        """Record that an event has arrived at a consumer from elsewhere, and tell whether it is the first time."""
         statements = self._statements
         arrive = statements.arrive_on_sqlite if self.database.is_sqlite else statements.arrive_on_postgresql
-        return bool(await connection.execute(arrive, {"the_source": source, "the_event_id": event_id}))
+        arrived = {"the_consumer": consumer, "the_source": source, "the_event_id": event_id}
+        return bool(await connection.execute(arrive, arrived))
 
     # What a dispatcher does
 
@@ -122,9 +123,12 @@ class Store(Upkeep):
         }
         return [*removed, *(row[0] for row in await connection.execute(self._statements.settle, changed))]
 
-    async def release(self, owner: str, sequences: Collection[int]) -> None:
-        """Give back what was claimed and not started."""
-        await self._change(owner, sequences, status="published", owner=None, lease=None)
+    async def release(self, owner: str, rows: Collection[Claimed]) -> None:
+        """Give back what was claimed and not started; it costs no attempt, although one may have been charged."""
+        before = {each.sequence: each.attempts for each in rows}
+        if before:
+            attempts = case(before, value=self._table.c.sequence)
+            await self._change(owner, before, status="published", attempts=attempts, owner=None, lease=None)
 
     async def extend(self, owner: str, sequences: Collection[int], lease: float) -> None:
         """Extend the leases of what is claimed, to some seconds from now."""

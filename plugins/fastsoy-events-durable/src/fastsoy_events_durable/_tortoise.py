@@ -35,6 +35,8 @@ _DIALECTS: dict[str, Dialect] = {
     "tortoise.backends.sqlite": sqlite.dialect(paramstyle="qmark"),
     "tortoise.backends.asyncpg": postgresql.asyncpg.dialect(),  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
 }
+_IS_THERE = "SELECT 1 WHERE to_regclass($1) IS NOT NULL"
+_quoted = _DIALECTS["tortoise.backends.asyncpg"].identifier_preparer.quote_identifier
 # Tortoise has begun a transaction that takes SQLite's lock no sooner than it writes, and has done nothing in it yet.
 _BEGIN_TO_WRITE = ("COMMIT", "BEGIN IMMEDIATE")
 
@@ -84,15 +86,24 @@ class Tortoise:
             f"{type(client).__qualname__} of {type(client).__module__}"
         )
 
+    @property
+    def loop(self) -> None:
+        """Return nothing: in another event loop, Tortoise opens another connection, and warns."""
+
     async def create(self, tables: Sequence[Table]) -> None:
         """Create tables and indexes where they are absent."""
         async with self.transaction() as connection:
             if not self.is_sqlite:
                 await connection.run("SELECT pg_advisory_xact_lock(7305809140)")  # one worker at a time
             for table in tables:
-                await connection.execute(CreateTable(table, if_not_exists=True))
+                await self._create_one(connection, table.name, CreateTable(table, if_not_exists=True))
                 for index in sorted(table.indexes, key=lambda index: str(index.name)):
-                    await connection.execute(CreateIndex(index, if_not_exists=True))
+                    await self._create_one(connection, str(index.name), CreateIndex(index, if_not_exists=True))
+
+    async def _create_one(self, connection: _InClient, name: str, statement: Executable) -> None:
+        """Create a table or an index; PostgreSQL would ask for the right to do so where it is there already, too."""
+        if self.is_sqlite or not await connection.run(_IS_THERE, [_quoted(name)]):
+            await connection.execute(statement)
 
     def joined(self) -> Connection | None:
         """Return the transaction that is open around the running code, `atomic()`'s or Tortoise's own."""

@@ -36,6 +36,11 @@ class Upkeep:
         self._archive = _schema.archive(table, metadata)
         self._inbox = _schema.inbox(metadata)
 
+    @property
+    def table(self) -> str:
+        """Return the name of the publications' table."""
+        return self._table.name
+
     async def migrate(self) -> None:
         """Create the tables and their indexes where they are absent."""
         tables = [self._table, self._inbox]
