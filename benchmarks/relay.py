@@ -45,7 +45,8 @@ One process emits, another one handles; a NATS server on the same machine keeps 
 fresh processes and a stream of its own. The seconds are from before the first emit until the last event's handler has
 run. FastStream alone is the same without a bus and an envelope: {AT_ONCE} messages sent at a time, each with an id and
 acknowledged by the server, in batches of {IN_FLIGHT} to a subscriber that parses the JSON and acknowledges each.
-An emit: one handler that does nothing; the median of its microseconds while the relay's queue has room."""
+An emit: one handler that does nothing; the median of its microseconds while the relay's queue has room. Where the
+broker is killed and started: the largest of three medians, which are before, while it is dead, and until it is back."""
 
 
 def measure(settings: Settings, progress: Progress) -> dict[str, Any]:
@@ -83,8 +84,8 @@ def _summed_up(samples: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def _turn(way: str, events: int) -> float:
-    with _server() as url:
-        command = [sys.executable, "-m", "benchmarks.relay", way, url, str(events)]
+    with _server() as server:
+        command = [sys.executable, "-m", "benchmarks.relay", way, server.url, str(events)]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - made here
     if finished.returncode:
         raise RuntimeError(finished.stderr.strip().rpartition("\n")[2] or f"exit code {finished.returncode}")
@@ -98,19 +99,37 @@ def _program() -> str | None:
     return shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/usr/local/sbin")
 
 
+class _Server:
+    """A NATS server that can be killed, and started again with the data and the port that it had."""
+
+    def __init__(self, folder: str) -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            self._port = listener.getsockname()[1]
+        self._arguments = ["--addr", "127.0.0.1", "--port", str(self._port), "--jetstream", "--store_dir", folder]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"nats://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        command = [_program() or "", *self._arguments]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - made here
+        _wait_for(self._port)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
 @contextmanager
-def _server() -> Generator[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+def _server() -> Generator[_Server]:
     with tempfile.TemporaryDirectory(prefix="benchmark-nats-") as folder:
-        command = [_program() or "", "--addr", "127.0.0.1", "--port", str(port), "--jetstream", "--store_dir", folder]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # noqa: S603 - made here
-            try:
-                _wait_for(port)
-                yield f"nats://127.0.0.1:{port}"
-            finally:
-                process.kill()
+        server = _Server(folder)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
 
 
 def _wait_for(port: int) -> None:
@@ -259,13 +278,15 @@ async def _expect(process: asyncio.subprocess.Process, line: bytes) -> None:
 # What an emit costs
 
 
-async def _emit_alone(url: str, events: int) -> float:  # noqa: ARG001 - as the others are called
-    from fastsoy_events import emit, on
-
-    _load()
+def _handle() -> None:
+    from fastsoy_events import on
 
     @on(EVENT)
     async def handle(**_: object) -> None: ...
+
+
+async def _samples(events: int) -> list[float]:
+    from fastsoy_events import emit
 
     samples: list[float] = []
     for number in range(events):
@@ -274,7 +295,13 @@ async def _emit_alone(url: str, events: int) -> float:  # noqa: ARG001 - as the 
         samples.append(perf_counter() - started)
         if number % 10 == 0:
             await asyncio.sleep(0)  # as an application that also does other things
-    return median(samples)
+    return samples
+
+
+async def _emit_alone(url: str, events: int) -> float:  # noqa: ARG001 - as the others are called
+    _load()
+    _handle()
+    return median(await _samples(events))
 
 
 async def _emit_forwarded(url: str, events: int) -> float:
@@ -283,7 +310,8 @@ async def _emit_forwarded(url: str, events: int) -> float:
     _load()
     settings: dict[str, Any] = {"app": "hr", "forward": ["employee.*"], "queue_size": events, "grace": 0.1}
     async with Relay(url, broker_absent="retry", connect_timeout=1.0, **settings):
-        return await _emit_alone(url, events)
+        _handle()
+        return median(await _samples(events))
 
 
 async def _emit_into_nothing(url: str, events: int) -> float:  # noqa: ARG001 - as the others are called
@@ -291,6 +319,27 @@ async def _emit_into_nothing(url: str, events: int) -> float:  # noqa: ARG001 - 
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         return await _emit_forwarded(f"nats://127.0.0.1:{reserved.getsockname()[1]}", events)
+
+
+async def _emit_across_a_restart(url: str, events: int) -> float:  # noqa: ARG001 - it needs a server that it may kill
+    from fastsoy_events_relay import Relay
+
+    _load()
+    _handle()
+    settings: dict[str, Any] = {"app": "hr", "forward": ["employee.*"], "queue_size": 1_000_000, "grace": 0.1}
+    with _server() as server:
+        async with Relay(server.url, **settings) as relay:
+            before = await _samples(events)
+            server.kill()
+            dead = await _samples(events)
+            while relay.is_connected:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
+            starting = asyncio.create_task(asyncio.to_thread(server.start))
+            until_back: list[float] = []
+            while not (starting.done() and relay.is_connected):
+                until_back += await _samples(100)
+                await asyncio.sleep(0.01)
+    return max(map(median, (before, dead, until_back)))
 
 
 def _as_rate(sends: Callable[[str, int], Awaitable[float]]) -> Callable[[str, int], Awaitable[float]]:
@@ -301,7 +350,12 @@ def _as_rate(sends: Callable[[str, int], Awaitable[float]]) -> Callable[[str, in
 
 
 THROUGH = {"relay": _as_rate(_relay_sends), "FastStream alone": _as_rate(_alone_sends)}
-EMITS = {"no relay": _emit_alone, "broker there": _emit_forwarded, "broker dead": _emit_into_nothing}
+EMITS = {
+    "no relay": _emit_alone,
+    "broker there": _emit_forwarded,
+    "broker dead": _emit_into_nothing,
+    "broker killed and started": _emit_across_a_restart,
+}
 TURNS: dict[str, Callable[[str, int], Awaitable[float]]] = {**THROUGH, **EMITS}
 RECEIVERS = {"relay: receive": _relay_receives, "FastStream alone: receive": _alone_receives}
 

@@ -132,18 +132,22 @@ class Worker:
 
     def expect(self, line: str) -> None:
         """Wait until the program says something."""
+        said = self.said()
+        assert said == line, f"{said}{self._rest()}"
+
+    def said(self) -> str:
+        """Wait for the program's next line."""
         assert self.process.stdout
-        said = self.process.stdout.readline()
-        assert said == f"{line}\n", f"{said}{self._rest()}"
+        return self.process.stdout.readline().rstrip("\n")
 
     def tell(self, line: str) -> None:
         assert self.process.stdin
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
-    def ended(self) -> int:
+    def ended(self, within: float = GRACE) -> int:
         """Wait for its end, and return its exit code."""
-        return self.process.wait(GRACE)
+        return self.process.wait(within)
 
     def stop(self) -> None:
         """End it in good order."""

@@ -31,7 +31,7 @@ def effects(database: Path) -> list[int]:
         return [number for (number,) in connection.execute("SELECT number FROM effect")]
 
 
-async def test_a_consumer_that_is_killed_has_the_effect_of_each_event_once(
+async def test_a_consumer_that_is_killed_before_it_acknowledges_has_the_effect_of_each_event_once(
     server: Any, worker: Callable[..., Any], tmp_path: Path
 ) -> None:
     database = tmp_path / "effects.sqlite3"
@@ -53,6 +53,40 @@ async def test_a_consumer_that_is_killed_has_the_effect_of_each_event_once(
     await asyncio.to_thread(second.expect, f"at {MANY - len(done)}")
     await asyncio.to_thread(second.stop)
     assert sorted(effects(database)) == list(range(MANY))
+    word, many = second.said().split()
+    assert word == "duplicates"
+    assert int(many) > 0  # what had been recorded and not acknowledged
+
+
+def envelope(number: int) -> bytes:
+    attributes = {"specversion": "1.0", "id": f"id-{number}", "source": "urn:elsewhere", "type": "thing.made"}
+    return json.dumps({**attributes, "data": {"number": number}}).encode()
+
+
+async def test_an_event_that_comes_twice_has_its_effect_once_in_each_application_of_one_database(
+    server: Any, tmp_path: Path
+) -> None:
+    from fastsoy_events_durable import Durable
+
+    durable = Durable(f"sqlite+aiosqlite:///{tmp_path}/app.sqlite3")
+    numbers: list[int] = []
+
+    @durable.on("thing.made", id="thing.note")
+    async def note(number: int) -> None:
+        numbers.append(number)
+
+    await durable.migrate()
+    hr, payroll = (Relay(server.url, app=app, receive=["thing.*"], durable=durable) for app in ("hr", "payroll"))
+    async with hr, payroll, durable.running(poll=0.1):
+        for number in (1, 1, 2):
+            await server.put(envelope(number))
+        async with asyncio.timeout(PATIENCE):
+            while len(numbers) < 4:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
+    await durable.close()
+    assert sorted(numbers) == [1, 1, 2, 2]  # both applications are in this process, and have this handler
+    for each in (hr, payroll):
+        assert (each.counts.received, each.counts.duplicates) == (2, 1)
 
 
 async def test_what_was_committed_goes_out_when_the_broker_is_back(absent_server: Any, tmp_path: Path) -> None:

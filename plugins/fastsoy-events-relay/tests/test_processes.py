@@ -19,7 +19,13 @@ pytestmark = pytest.mark.usefixtures("loaded")
 IN_FLIGHT = 100
 MANY = 5000
 PATIENCE = 30  # seconds
-CONSUMER = {"app": "payroll", "receive": ["thing.*"], "in_flight": IN_FLIGHT, "acknowledge_within": 1.0, "grace": 5.0}
+CONSUMER: dict[str, Any] = {
+    "app": "payroll",
+    "receive": ["thing.*"],
+    "in_flight": IN_FLIGHT,
+    "acknowledge_within": 1.0,
+    "grace": 5.0,
+}
 
 
 def numbers(many: int) -> set[str]:
@@ -50,9 +56,11 @@ async def test_nothing_is_lost_when_a_consumer_is_killed(server: Any, worker: Ca
 async def test_nothing_is_lost_and_nothing_comes_twice_when_a_consumer_is_told_to_end(
     server: Any, worker: Callable[..., Any]
 ) -> None:
-    first = worker(server.url, die_at=MANY * 2 // 5, die_by=signal.SIGTERM, relay=CONSUMER)
     await emit_all(server.url, 0, MANY)
-    assert await asyncio.to_thread(first.ended) == 0
+    many = MANY * 2 // 5
+    first = worker(server.url, say_at=[many], die_at=many, die_by=signal.SIGTERM, relay=CONSUMER)
+    await asyncio.to_thread(first.expect, f"at {many}")
+    assert await asyncio.to_thread(first.ended, within=CONSUMER["grace"]) == 0
 
     second = worker(server.url, say_at=[MANY], relay=CONSUMER)
     await asyncio.to_thread(second.expect, f"at {MANY}")

@@ -21,6 +21,7 @@ GOOD: dict[str, Any] = {"url": "nats://127.0.0.1:4222", "app": "hr", "forward": 
             r"^Relay\(\) takes the URL of a broker, which begins with one of nats://[^[]*$",
         ),
         ({"url": "nats://127.0.0.1:4222, 127.0.0.1:4223"}, "begins with one of nats://"),
+        ({"url": "nats://127.0.0.1:4222,redis://127.0.0.1:6379"}, "begins with one of nats://"),
         ({"app": "Human Resources"}, r"Relay\(app=...\) is lower case letters"),
         ({"stream": "a.b"}, r"Relay\(stream=...\) is letters"),
         ({"forward": []}, r"needs forward=\[...\] or receive=\[...\]"),
@@ -42,9 +43,19 @@ def test_what_cannot_work_is_refused(changes: dict[str, Any], reason: str) -> No
         Relay(**{**GOOD, **changes})
 
 
-def test_a_password_is_nowhere_shown() -> None:
-    relay = Relay(**{**GOOD, "url": "nats://me:secret@one:4222,nats://me:secret@two:4222"})
-    assert repr(relay) == "<Relay of hr at nats://one:4222,nats://two:4222>"
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("nats://me:secret@one:4222, tls://me:secret@two:4222", "nats://one:4222,tls://two:4222"),
+        ("redis://:pass,secret@localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://:pass/secret@localhost:6379/0", "redis://localhost:6379/0"),
+        ("unix://me:pass,secret@/run/redis.sock?db=1", "unix:///run/redis.sock"),
+    ],
+)
+def test_a_password_is_nowhere_shown(url: str, place: str) -> None:
+    relay = Relay(**{**GOOD, "url": url})
+    assert repr(relay) == f"<Relay of hr at {place}>"
+    assert "secret" not in repr(relay._settings)
 
 
 @pytest.mark.parametrize(

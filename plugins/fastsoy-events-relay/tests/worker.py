@@ -1,8 +1,8 @@
 """A program that uses the relay; `conftest.py` starts it with its settings, as JSON.
 
 It appends a line to a file for each event that it handles, so that what it did survives it, and it talks by lines:
-`open` once its relay is, `at N` once the file has as many different lines as are asked for. Told `emit N M`, it emits
-the events from N to before M.
+`open` once its relay is, `at N` once the file has as many different lines as are asked for, `duplicates N` at its end.
+Told `emit N M`, it emits the events from N to before M.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ def note(number: int) -> None:
     handled.add(str(number))
     if len(handled) in settings.get("say_at", ()):
         say(f"at {len(handled)}")
-    if len(handled) == settings.get("die_at"):
+
+
+def may_die(many: int) -> None:
+    if many == settings.get("die_at"):
         os.kill(os.getpid(), settings["die_by"])
 
 
@@ -49,6 +52,7 @@ def declare() -> Any:
         async def handle(number: int, **_: object) -> None:
             os.write(log, f"{number}\n".encode())
             note(number)
+            may_die(len(handled))
 
         return None
     from fastsoy_events_durable import Durable
@@ -60,6 +64,14 @@ def declare() -> Any:
     async def write(tx: Any, number: int, **_: object) -> None:
         await tx.execute(text("INSERT INTO effect VALUES (:number)"), {"number": number})
         note(number)
+
+    arrived: set[int] = set()
+
+    @on("thing.made")
+    async def arrive(number: int, **_: object) -> None:
+        """Run when it is recorded that the event was received, and not yet acknowledged."""
+        arrived.add(number)
+        may_die(len(arrived))
 
     return durable
 
@@ -85,12 +97,13 @@ async def main() -> None:
             await durable.migrate()
             stack.push_async_callback(durable.close)
             await stack.enter_async_context(durable.running(lease=1.5, poll=0.2))
-        await stack.enter_async_context(Relay(settings["url"], durable=durable, **settings["relay"]))
+        relay = await stack.enter_async_context(Relay(settings["url"], durable=durable, **settings["relay"]))
         obeying = asyncio.create_task(obey())
         say("open")
         await finished.wait()
         obeying.cancel()
         await asyncio.wait([obeying])
+    say(f"duplicates {relay.counts.duplicates}")
 
 
 load_plugins(path=settings["path"][:1], strict=True)

@@ -27,8 +27,8 @@ class Durable(Protocol):
         """Keep an event for an id, in the transaction that is open."""
 
     @abstractmethod
-    def inbox(self, source: str, event_id: str) -> AbstractAsyncContextManager[bool]:
-        """Open a transaction that records an event; it gives False where the event was recorded before."""
+    def inbox(self, source: str, event_id: str, *, consumer: str) -> AbstractAsyncContextManager[bool]:
+        """Open a transaction that records an event; it gives False where a consumer's was recorded before."""
 
 
 class Endless(NamedTuple):

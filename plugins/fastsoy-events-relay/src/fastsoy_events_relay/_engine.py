@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -120,7 +120,7 @@ async def ended_within(seconds: float, work: Awaitable[object]) -> None:
         return
 
 
-async def cancelled(*tasks: asyncio.Task[None] | None) -> None:
+async def cancelled(*tasks: asyncio.Task[Any] | None) -> None:
     """End tasks, and wait until they have: a client may swallow a cancellation, so one is not always enough."""
     left = {task for task in tasks if task is not None and not task.done()}
     while left:

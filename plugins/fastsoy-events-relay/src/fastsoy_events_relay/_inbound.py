@@ -8,7 +8,7 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from fastsoy_events import ContractError, Failures, bus
+from fastsoy_events import EventsError, bus
 from fastsoy_events_relay._envelope import Envelope, now, opened
 from fastsoy_events_relay._errors import EnvelopeError
 from fastsoy_events_relay._origin import Received, receiving
@@ -17,6 +17,7 @@ from fastsoy_events_relay._report import logger, shown
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from fastsoy_events import Failures
     from fastsoy_events_relay._durable import Durable
     from fastsoy_events_relay._engine import Delivery
     from fastsoy_events_relay._settings import Settings
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["Inbound", "dead_letter"]
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds before a message is delivered again that could not be emitted
+MOST_ATTEMPTS = 10  # deliveries of such a message, which is some minutes
+
+
+class _Undone(Exception):  # noqa: N818 - it never reaches anybody
+    """Rolls a transaction back."""
 
 
 class _Memory:
@@ -80,11 +86,32 @@ class Inbound:
         try:
             await self._judge(delivery)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, the message is not lost and the next one is handled
-            pause = FIRST_PAUSE
-            with suppress(Exception):  # the broker is away: the first pause does
-                pause = min(FIRST_PAUSE * 2 ** (await delivery.attempt() - 1), LONGEST_PAUSE)
-            logger.error("A message was not handled, and will be delivered again: %s", shown(error), exc_info=error)
-            await self._postpone(delivery, pause)
+            await self._put_off(delivery, error)
+
+    async def _put_off(self, delivery: Delivery, error: Exception) -> None:
+        """Have a message delivered again, unless it has been so often enough to say that it is the message's fault."""
+        attempt = 1
+        with suppress(Exception):  # the broker is away: the first pause does
+            attempt = await delivery.attempt()
+            if attempt >= MOST_ATTEMPTS and await self._has_database():
+                await self._dead_letter(
+                    delivery, f"it could not be emitted in {attempt} deliveries: {type(error).__name__}"
+                )
+                await self._acknowledge(delivery)
+                return
+        pause = min(FIRST_PAUSE * 2 ** min(attempt - 1, 30), LONGEST_PAUSE)
+        logger.error("A message was not handled, and will be delivered again: %s", shown(error), exc_info=error)
+        await self._postpone(delivery, pause)
+
+    async def _has_database(self) -> bool:
+        """Tell whether events can be recorded: while they cannot, it is no message's fault that it is not emitted."""
+        if self._durable is None:
+            return True
+        app = self._settings.app
+        with suppress(_Undone):
+            async with self._durable.inbox(self._settings.source, "whether the database answers", consumer=app):
+                raise _Undone
+        return True
 
     async def _judge(self, delivery: Delivery) -> None:
         try:
@@ -98,10 +125,21 @@ class Inbound:
             await self._acknowledge(delivery)
         elif not bus.handlers(envelope.event):
             await self._nobody(delivery, envelope)
-        elif self._durable is None:
-            await self._emit_once(delivery, envelope)
         else:
-            await self._emit_in_transaction(delivery, envelope, self._durable)
+            await self._emit_or_bury(delivery, envelope)
+
+    async def _emit_or_bury(self, delivery: Delivery, envelope: Envelope) -> None:
+        """Emit what was received; what can never be, goes to the dead letters at once."""
+        try:
+            if self._durable is None:
+                await self._emit_once(delivery, envelope)
+            else:
+                await self._emit_in_transaction(delivery, envelope, self._durable)
+        except EventsError as error:
+            if not isinstance(error, TypeError):  # as a ContractError is, and the PayloadError of durable handlers
+                raise
+            await self._dead_letter(delivery, shown(error))
+            await self._acknowledge(delivery)
 
     async def _nobody(self, delivery: Delivery, envelope: Envelope) -> None:
         if self._settings.unknown == "dead-letter":
@@ -116,7 +154,7 @@ class Inbound:
             self._tally.duplicates += 1
             await self._acknowledge(delivery)
             return
-        failures = await self._emit(delivery, envelope)
+        failures = await self._emit(envelope)
         if failures and self._settings.redeliver:
             if await delivery.attempt() <= self._settings.redeliver:
                 await self._postpone(delivery, self._settings.acknowledge_within)
@@ -126,21 +164,16 @@ class Inbound:
         await self._acknowledge(delivery)
 
     async def _emit_in_transaction(self, delivery: Delivery, envelope: Envelope, durable: Durable) -> None:
-        async with durable.inbox(envelope.source, envelope.id) as is_new:
+        async with durable.inbox(envelope.source, envelope.id, consumer=self._settings.app) as is_new:
             if is_new:
-                await self._emit(delivery, envelope)
+                await self._emit(envelope)
             else:
                 self._tally.duplicates += 1
         await self._acknowledge(delivery)
 
-    async def _emit(self, delivery: Delivery, envelope: Envelope) -> Failures:
-        """Emit what was received; where it does not fit the event's contract, it goes to the dead letters."""
-        try:
-            with receiving(Received(envelope.event, envelope.id)):
-                failures = await bus.emit(envelope.event, **envelope.payload)
-        except ContractError as error:
-            await self._dead_letter(delivery, shown(error))
-            return Failures()
+    async def _emit(self, envelope: Envelope) -> Failures:
+        with receiving(Received(envelope.event, envelope.id)):
+            failures = await bus.emit(envelope.event, **envelope.payload)
         self._tally.received += 1
         return failures
 

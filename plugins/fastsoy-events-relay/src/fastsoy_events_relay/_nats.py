@@ -115,7 +115,7 @@ class NatsEngine:
             **settings.options,
         }
         return NatsBroker(
-            [each.strip() for each in settings.url.split(",")],
+            settings.servers,
             max_reconnect_attempts=-1,  # with a limit, the client closes, and FastStream asks it again without a pause
             error_cb=self._note_error,
             disconnected_cb=self._note_disconnected,

@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from fastsoy_events_relay._engine import Letter
+from fastsoy_events_relay._envelope import sealed
 from fastsoy_events_relay._errors import RefusedError
 from fastsoy_events_relay._report import logger, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from fastsoy_events_relay._engine import Letter
     from fastsoy_events_relay._settings import Settings
     from fastsoy_events_relay._tally import Tally
 
-__all__ = ["Outbound"]
+__all__ = ["Outbound", "letter_of"]
 
 MOST_AT_ONCE = 128
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between attempts while the broker takes nothing
+_SENDABLE = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+
+
+def letter_of(settings: Settings, event: str, event_id: str, payload: Mapping[str, object], time: str) -> Letter:
+    """Return an event as it is sent.
+
+    Args:
+        settings: the relay's.
+        event: the event's name.
+        event_id: unique among the events of this application.
+        payload: the keywords of the emit.
+        time: when it was emitted.
+
+    Raises:
+        EnvelopeError: for a payload that is not JSON.
+        RefusedError: for a name that cannot be sent, and for what is too large.
+    """
+    if not _SENDABLE.fullmatch(event):
+        raise RefusedError("the name has other characters than letters, digits, _, - and single dots")
+    body = sealed(event=event, event_id=event_id, source=settings.source, payload=payload, time=time)
+    if len(body) > settings.largest:
+        raise RefusedError(f"it has {len(body)} bytes, and Relay(largest=...) allows {settings.largest}")
+    return Letter(event, event_id, body)
 
 
 class Outbound:

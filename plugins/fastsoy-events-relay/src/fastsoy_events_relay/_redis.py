@@ -29,6 +29,7 @@ __all__ = ["RedisEngine"]
 
 BODY = b"__data__"  # the field of an entry in which FastStream writes the message
 POLL_MILLISECONDS = 500
+SEND_TIMEOUT = 5.0  # seconds for the broker to acknowledge messages; redis-py tries again for much longer
 SOCKET_TIMEOUT = 10.0  # seconds without an answer; more than the poll
 TEND_SECONDS = 2.0  # between looks whether Redis and the group are still there
 PATIENCE = 2.0  # seconds for what is to end by itself
@@ -118,6 +119,7 @@ class RedisEngine:
                     self._group = Group(self._settings, client)
                     await self._group.create()
                     await self._group.forget_consumers()
+                    self._group.watch()
                     self._subscribe(broker, self._group)
                 await broker.start()
         except BaseException as error:
@@ -229,7 +231,7 @@ class RedisEngine:
             return [ConnectionError("not connected")] * len(letters)
         settings = self._settings
         try:
-            async with self._client.pipeline(transaction=False) as pipeline:
+            async with asyncio.timeout(SEND_TIMEOUT), self._client.pipeline(transaction=False) as pipeline:
                 for letter in letters:
                     await self._broker.publish(
                         letter.body, stream=settings.stream, maxlen=settings.stream_length, pipeline=pipeline

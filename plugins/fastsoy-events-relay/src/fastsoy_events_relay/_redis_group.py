@@ -14,6 +14,8 @@ from fastsoy_events_relay._engine import cancelled
 from fastsoy_events_relay._report import logger, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis.asyncio import Redis
 
     from fastsoy_events_relay._settings import Settings
@@ -21,13 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["Group"]
 
 FORGOTTEN_MILLISECONDS = 24 * 3600 * 1000  # a consumer that has not shown up for so long is gone
+PAGE = 1000  # pending entries that are asked for at once
 
 
 class Group:
     """The group, as one consumer of it sees it.
 
     An entry that was delivered is pending, at its consumer, until it is acknowledged. One that has been idle there for
-    `acknowledge_within` may be claimed by any consumer.
+    `acknowledge_within` may be claimed by any consumer. Only what is in hand is kept from becoming idle: an entry whose
+    reply was lost with a connection is pending too, but nobody knows of it here, and so it has to be claimed.
 
     Args:
         settings: the relay's.
@@ -41,8 +45,8 @@ class Group:
         self._name = settings.app
         self._in_flight = settings.in_flight
         self.idle = max(1, round(settings.acknowledge_within * 1000))  # milliseconds
-        self._postponed: set[bytes] = set()
-        self._handled: list[bytes] = []
+        self._in_hand: set[bytes] = set()
+        self._handled: list[bytes] = []  # in hand still, until Redis has acknowledged that they are acknowledged
         self._acknowledging: asyncio.Task[None] | None = None
 
     async def create(self) -> bool:
@@ -61,19 +65,35 @@ class Group:
             if consumer["pending"] == 0 and consumer["idle"] > FORGOTTEN_MILLISECONDS:
                 await self._client.xgroup_delconsumer(self._stream, self._name, consumer["name"])
 
+    def watch(self) -> None:
+        """Note each batch as soon as its reply is read: FastStream shows its entries one after the other."""
+        parse: Callable[..., Any] = self._client.response_callbacks["XREADGROUP"]
+
+        def noted(response: Any, **options: Any) -> Any:
+            batches = parse(response, **options)
+            for _, entries in batches:
+                self._in_hand.update(entry for entry, *_ in entries)
+            return batches
+
+        self._client.set_response_callback("XREADGROUP", noted)
+
     # One entry
 
     def note_delivered(self, entry: bytes) -> None:
         """Note that an entry is in hand, be it for the first time or again."""
-        self._postponed.discard(entry)
+        self._in_hand.add(entry)
 
     async def acknowledge(self, entry: bytes) -> None:
         """Acknowledge an entry, soon: those that are handled while Redis answers go together."""
         self._handled.append(entry)
+        acknowledging = self._begin_to_acknowledge()
+        if 2 * len(self._handled) >= self._in_flight:
+            await asyncio.wait([acknowledging])
+
+    def _begin_to_acknowledge(self) -> asyncio.Task[None]:
         if self._acknowledging is None or self._acknowledging.done():
             self._acknowledging = asyncio.create_task(self._acknowledge(), name="fastsoy-events-relay: acknowledge")
-        if 2 * len(self._handled) >= self._in_flight:
-            await asyncio.wait([self._acknowledging])
+        return self._acknowledging
 
     async def _acknowledge(self) -> None:
         while self._handled:
@@ -81,11 +101,14 @@ class Group:
             try:
                 await self._client.xack(self._stream, self._name, *entries)
             except (RedisError, OSError, TimeoutError) as error:
-                logger.debug("Messages could not be acknowledged, and will come again: %s", shown(error))
+                self._handled = entries + self._handled
+                logger.debug("Messages could not be acknowledged, which is tried again: %s", shown(error))
+                return
+            self._in_hand.difference_update(entries)
 
     async def postpone(self, entry: bytes, seconds: float) -> None:
         """Have an entry become idle, and so be claimed, after a time."""
-        self._postponed.add(entry)
+        self._in_hand.discard(entry)
         await self._set_idle([entry], max(0, self.idle - round(seconds * 1000)))
 
     async def attempt(self, entry: bytes) -> int:
@@ -93,29 +116,39 @@ class Group:
         found = await self._pending(entry, entry, 1)
         return int(found[0]["times_delivered"]) if found else 1
 
-    # All that this consumer has
+    # All that is in hand
 
     async def keep(self) -> None:
         """Keep what is in hand from being claimed."""
-        entries = await self._in_hand()
-        self._postponed.intersection_update(entries)
-        await self._set_idle([each for each in entries if each not in self._postponed], 0)
+        if self._handled:
+            self._begin_to_acknowledge()
+        await self._set_idle(await self._still_mine(), 0)
 
     async def leave(self) -> None:
         """Let others claim at once what was not begun, and delete the consumer where it has nothing."""
+        if self._handled:
+            self._begin_to_acknowledge()
         if self._acknowledging is not None:
             await asyncio.wait([self._acknowledging])
-        entries = await self._in_hand()
-        await self._set_idle([each for each in entries if each not in self._postponed], self.idle)
-        if not entries:
+        await self._set_idle(await self._still_mine(), self.idle)
+        if not await self._pending("-", "+", 1):  # with what it has, it would take it away from everybody
             await self._client.xgroup_delconsumer(self._stream, self._name, self.consumer)
 
     async def close(self) -> None:
         """End what runs, whether or not Redis answers."""
         await cancelled(self._acknowledging)
 
-    async def _in_hand(self) -> list[bytes]:
-        return [each["message_id"] for each in await self._pending("-", "+", 2 * self._in_flight)]
+    async def _still_mine(self) -> list[bytes]:
+        """Return what is in hand and was not claimed by somebody else meanwhile."""
+        if not self._in_hand:
+            return []
+        first, last = min(self._in_hand, key=_place), max(self._in_hand, key=_place)
+        found: list[bytes] = []
+        page = await self._pending(first, last, PAGE)
+        while page:
+            found += [each["message_id"] for each in page]
+            page = await self._pending(b"(" + found[-1], last, PAGE) if len(page) == PAGE else []
+        return [each for each in found if each in self._in_hand]
 
     async def _pending(self, first: bytes | str, last: bytes | str, most: int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = await self._client.xpending_range(
@@ -128,3 +161,7 @@ class Group:
             await self._client.xclaim(
                 self._stream, self._name, self.consumer, 0, entries, idle=milliseconds, justid=True
             )
+
+
+def _place(entry: bytes) -> tuple[int, ...]:
+    return tuple(map(int, entry.split(b"-")))

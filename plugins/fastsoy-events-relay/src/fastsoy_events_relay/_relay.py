@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from fastsoy_events import bus
 from fastsoy_events_relay import _forwarding
 from fastsoy_events_relay._durable import Endless, handler_id_of
-from fastsoy_events_relay._engine import Delivery, Engine, Letter, cancelled, engine_for
-from fastsoy_events_relay._envelope import now, sealed
+from fastsoy_events_relay._engine import Delivery, Engine, cancelled, engine_for
+from fastsoy_events_relay._envelope import now
 from fastsoy_events_relay._errors import EnvelopeError, RefusedError, RelayError
 from fastsoy_events_relay._inbound import Inbound
-from fastsoy_events_relay._outbound import Outbound
+from fastsoy_events_relay._outbound import Outbound, letter_of
 from fastsoy_events_relay._report import logger
 from fastsoy_events_relay._settings import Patterns, Settings
+from fastsoy_events_relay._stored import Stored
 from fastsoy_events_relay._tally import Counts, Tally
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ __all__ = ["Relay"]
 
 PLUGIN = "fastsoy_events_relay.plugin"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between attempts to open
-_SENDABLE = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 
 
 class Relay:
@@ -137,6 +136,7 @@ class Relay:
         self._handler_id = handler_id_of(app)
         self._engine: Engine | None = None
         self._outbound: Outbound | None = None
+        self._stored: Stored | None = None
         self._tasks: list[asyncio.Task[None]] = []
         if durable is not None and forward:
             durable.receiver(self._handler_id, retry=Endless())(self._send_stored)
@@ -179,6 +179,7 @@ class Relay:
         if is_open:
             await engine.open()
         self._engine, self._outbound = engine, outbound
+        self._stored = Stored(self._settings, engine.send, self._tally)
         self._tasks = [
             asyncio.create_task(self._keep_open(engine, is_open=is_open), name="fastsoy-events-relay: stay connected"),
             asyncio.create_task(outbound.run(), name="fastsoy-events-relay: send"),
@@ -191,8 +192,8 @@ class Relay:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close the relay: finish the message that is being handled, and send what waits, within the time for it."""
-        engine, outbound = self._engine, self._outbound
-        if engine is None or outbound is None:
+        engine, outbound, stored = self._engine, self._outbound, self._stored
+        if engine is None or outbound is None or stored is None:
             return
         try:
             await engine.stop_receiving()
@@ -202,7 +203,8 @@ class Relay:
             _forwarding.close(self)
             await cancelled(*self._tasks)
             outbound.abandon()
-            self._engine = self._outbound = None
+            self._engine = self._outbound = self._stored = None
+            await stored.close()
             await engine.close()
 
     async def _keep_open(self, engine: Engine, *, is_open: bool) -> None:
@@ -258,7 +260,7 @@ class Relay:
         if outbound is None:
             return
         try:
-            letter = self._sealed(event, event_id, payload, now())
+            letter = letter_of(self._settings, event, event_id, payload, now())
         except (EnvelopeError, RefusedError) as error:
             if self._durable is not None:
                 raise
@@ -270,28 +272,10 @@ class Relay:
             stored = {"time": now(), "data": payload}
             await self._durable.publish(self._handler_id, event, stored, event_id=event_id)
 
-    def _sealed(self, event: str, event_id: str, payload: Mapping[str, object], time: str) -> Letter:
-        if not _SENDABLE.fullmatch(event):
-            raise RefusedError("the name has other characters than letters, digits, _, - and single dots")
-        source = self._settings.source
-        body = sealed(event=event, event_id=event_id, source=source, payload=payload, time=time)
-        if len(body) > self._settings.largest:
-            raise RefusedError(f"it has {len(body)} bytes, and Relay(largest=...) allows {self._settings.largest}")
-        return Letter(event, event_id, body)
-
     async def _send_stored(self, event: str, event_id: str, stored: Mapping[str, Any]) -> None:
-        """Send an event that waited in the database.
-
-        Raises:
-            RelayError: when the broker does not take it; then it waits there further.
-        """
-        if self._engine is None:
+        if self._stored is None:
             raise RelayError(f"{self!r} is not open")
-        letter = self._sealed(event, event_id, stored["data"], stored["time"])
-        [error] = await self._engine.send([letter])
-        if error is not None:  # not itself: it may be one for all that waits, and its traceback would grow
-            raise RelayError(f"{self._settings.place} has not taken an event: {type(error).__name__}: {error}")
-        self._tally.forwarded += 1
+        await self._stored.send(event, event_id, stored)
 
     async def _take(self, delivery: Delivery) -> None:
         await self._inbound.take(delivery)

@@ -48,7 +48,7 @@ class Patterns:
 class Settings:
     """All that `Relay` takes, checked; its docstring says what each means."""
 
-    url: str
+    url: str = field(repr=False)  # it may hold a password
     app: str
     forward: Patterns
     receive: Patterns
@@ -87,7 +87,7 @@ class Settings:
                 raise ValueError(f"Relay({name}=...) is a whole number, at least {least}: not {number!r}")
 
     def _check_names(self) -> None:
-        if any(_scheme(server) not in SCHEMES for server in self.url.split(",")):
+        if self.scheme not in SCHEMES or any(SCHEMES.get(_scheme(each)) != self.engine for each in self.servers):
             wanted = ", ".join(f"{scheme}://" for scheme in SCHEMES)
             raise ValueError(f"Relay() takes the URL of a broker, which begins with one of {wanted}")
         if not _APP.fullmatch(self.app):
@@ -100,7 +100,7 @@ class Settings:
     @property
     def scheme(self) -> str:
         """Return the URL's scheme."""
-        return _scheme(self.url)
+        return self.url.strip().partition("://")[0].lower()
 
     @property
     def engine(self) -> str:
@@ -108,10 +108,15 @@ class Settings:
         return SCHEMES[self.scheme]
 
     @property
+    def servers(self) -> list[str]:
+        """Return each server's URL. NATS alone has several: in another URL, a comma may be part of a password."""
+        return [each.strip() for each in self.url.split(",")] if self.engine == "nats" else [self.url.strip()]
+
+    @property
     def place(self) -> str:
         """Return the broker's address without user and password, as it may stand in a log."""
-        servers = (urlsplit(each.strip()) for each in self.url.split(","))
-        return ",".join(f"{each.scheme}://{each.netloc.rpartition('@')[2]}{each.path}" for each in servers)
+        servers = map(urlsplit, self.servers)
+        return ",".join(f"{each.scheme}://{f'{each.netloc}{each.path}'.rpartition('@')[2]}" for each in servers)
 
     @property
     def source(self) -> str:
@@ -126,6 +131,6 @@ class Settings:
 
 def _scheme(url: str) -> str:
     try:
-        return urlsplit(url.strip()).scheme
+        return urlsplit(url).scheme
     except ValueError:  # it would quote the URL, and so its password
         return ""
