@@ -327,7 +327,7 @@ def help_of(command: str) -> str:
 
 def commands_of_the_program() -> list[str]:
     _, _, listed = help_of("").partition("Commands:\n")
-    of_other_packages = {each.name for each in entry_points(group="fastsoy_events.commands")}
+    of_other_packages = {each.name for each in entry_points(group="fastsoy_events.commands")} - {"durable"}
     return [each for each in re.findall(r"^  ([a-z]+)  ", listed, flags=re.MULTILINE) if each not in of_other_packages]
 
 

@@ -1,4 +1,4 @@
-"""Each Chinese page says what its English page says: the same headings, code, tables and links, section by section.
+"""Each Chinese page says what its English page says: the same headings, code, tables and links in each section.
 
 The words can only be read by people. What is compared is all that must not depend on the language: readers copy the
 code and compare its output with what they see, and every link leads to the Chinese page where there is one. The index
@@ -23,7 +23,9 @@ CHINESE = sorted({CHINESE_README, *CHINESE_DOCS.rglob("*.md")} - {INDEX})
 BLOCK = re.compile(r"(?:^<!--[^\n]*-->\n+)?^```.*?^```$", re.MULTILINE | re.DOTALL)
 BLOCK_STOOD_HERE = "\0"
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+OTHER_LANGUAGE = re.compile(r"^\[(English|简体中文)\]\((\S+)\)$", re.MULTILINE)
 TABLE = re.compile(r"(?:^\|.*\n?)+", re.MULTILINE)
+ITEM = re.compile(r"^ *(?:-|\d+\.) ", re.MULTILINE)
 COLUMN = re.compile(r"(?<!\\)\|")
 CODE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -72,7 +74,8 @@ def text_of(page: Path) -> str:
 
 
 def sections(page: Path) -> list[Section]:
-    _, *parts = HEADING.split(BLOCK.sub(BLOCK_STOOD_HERE, text_of(page)))
+    text = OTHER_LANGUAGE.sub("", BLOCK.sub(BLOCK_STOOD_HERE, text_of(page)))
+    _, *parts = HEADING.split(text)
     levels = (len(marks) for marks in parts[::3])
     return [Section(*each) for each in zip(levels, parts[1::3], parts[2::3], strict=True)]
 
@@ -118,6 +121,18 @@ def tables(section: Section) -> list[list[list[set[str]]]]:
 
 
 @each_chinese_page
+def test_each_section_has_as_many_paragraphs_and_list_items(page: Path) -> None:
+    for chinese, english in both(page):
+        assert paragraphs_and_items(chinese) == paragraphs_and_items(english), chinese.heading
+
+
+def paragraphs_and_items(section: Section) -> tuple[int, int]:
+    text = TABLE.sub("", section.body.replace(BLOCK_STOOD_HERE, "\n\n"))
+    parts = [part for part in re.split(r"\n\s*\n", text) if part.strip()]
+    return sum(not ITEM.match(part) for part in parts), len(ITEM.findall(text))
+
+
+@each_chinese_page
 def test_each_section_names_the_same_code(page: Path) -> None:
     for chinese, english in both(page):
         assert code_in(chinese.heading) == code_in(english.heading), chinese.heading
@@ -137,11 +152,11 @@ def test_no_line_is_left_in_english(page: Path) -> None:
 
 @each_chinese_page
 def test_links_lead_to_the_chinese_page_where_there_is_one_and_else_where_the_english_ones_lead(page: Path) -> None:
-    of_one_language = {Target(name_of(each)) for each in (english_of(page), page, INDEX)}
+    only_in_chinese = {Target(name_of(INDEX))}
     for chinese, english in both(page):
         there = {in_chinese(target(link, english_of(page))) for link in LINK.findall(english.body)}
         here = {target(link, page) for link in LINK.findall(chinese.body)}
-        assert here - of_one_language == there - of_one_language, chinese.heading
+        assert here - only_in_chinese == there - only_in_chinese, chinese.heading
 
 
 def target(link: str, page: Path) -> Target:
@@ -186,9 +201,9 @@ def test_the_english_readme_and_the_chinese_index_link_to_the_other_language_at_
 
 def assert_top_links(language: str, page: Path, other: Path) -> None:
     top = "\n".join(text_of(page).splitlines()[:LINES_AT_THE_TOP])
-    found = re.search(rf"^\[{language}\]\((\S+)\)$", top, re.MULTILINE)
+    found = OTHER_LANGUAGE.search(top)
     assert found, f"{name_of(page)}: write [{language}](...) below the first heading"
-    assert (page.parent / found[1]).resolve() == other
+    assert (found[1], (page.parent / found[2]).resolve()) == (language, other)
 
 
 # Completeness
