@@ -130,8 +130,9 @@ async def test_rows_that_cannot_be_written_fail_the_transaction(application: Any
 
     with pytest.raises(Exception, match="fastsoy_events_publication"):
         await hire()
-    with pytest.raises(Exception, match="fastsoy_events_publication"):
+    with pytest.raises(Exception, match="fastsoy_events_publication") as raised:
         await emit("person.created", name="ben")
+    assert "`fastsoy-events durable migrate`" in "".join(raised.value.__notes__)
     assert (await application.store.names(), mailed) == (set(), [])
 
 

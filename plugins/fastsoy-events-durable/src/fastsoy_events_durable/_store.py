@@ -39,8 +39,15 @@ class Store(Upkeep):
 
     async def insert(self, connection: Connection, publications: Sequence[Publication]) -> None:
         """Store publications, in the transaction that is open in a connection."""
-        for publication in publications:
-            await connection.execute(self._statements.insert, publication._asdict())
+        try:
+            for publication in publications:
+                await connection.execute(self._statements.insert, publication._asdict())
+        except Exception as error:
+            error.add_note(
+                "An event could not be stored for its durable handlers. Where their table is absent, running() makes "
+                "it in the application's lifespan, and so does `fastsoy-events durable migrate`"
+            )
+            raise
 
     async def arrive(self, connection: Connection, consumer: str, source: str, event_id: str) -> bool:
         """Record that an event has arrived at a consumer from elsewhere, and tell whether it is the first time."""
