@@ -13,7 +13,7 @@ import termios
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 PYTHON = (sys.executable, "-P")  # -P: like an installed script, does not put the current directory on sys.path
@@ -56,17 +56,32 @@ def run(
 
 def on_terminal(folder: Path | None, *arguments: str, width: int, with_stderr: bool = False, **changes: str) -> str:
     """Return what the command shows on a terminal of a width."""
+    surroundings = environment({"TERM": "xterm-256color", **changes})
+    return shown_on_terminal([*COMMAND, *arguments], folder, surroundings, width=width, with_stderr=with_stderr)
+
+
+def shown_on_terminal(
+    command: Sequence[str],
+    folder: Path | None,
+    surroundings: Mapping[str, str],
+    *,
+    width: int,
+    with_stderr: bool = True,
+    types: str = "",
+) -> str:
+    """Return what any command shows on a terminal of a width, where somebody types something."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     with subprocess.Popen(
-        [*COMMAND, *arguments],
+        command,
         cwd=folder,
-        env=environment({"TERM": "xterm-256color", **changes}),
+        env=surroundings,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs if with_stderr else subprocess.DEVNULL,
     ):
         os.close(theirs)
+        os.write(ours, types.encode())
         shown = bytearray()
         with contextlib.suppress(OSError):  # how Linux says that the other side has closed
             while part := os.read(ours, 4096):

@@ -1351,20 +1351,26 @@ async def test_a_handler_that_exhausts_the_stack_below_a_few_nested_emits_is_an_
     assert len(messages(caplog)) == 1
 
 
+def chained(a_bus: EventBus, steps: int) -> list[Failures]:
+    """Have each of many different events emit the next one, and return what these emits are going to return."""
+    inner: list[Failures] = []
+
+    def declare(step: int) -> None:
+        @a_bus.on(f"step.taken_{step}")
+        async def take() -> None:
+            inner.append(await a_bus.emit(f"step.taken_{step + 1}"))
+
+    for step in range(steps):
+        declare(step)
+    return inner
+
+
 @exhausts_the_stack
 async def test_a_stack_that_runs_out_below_many_different_emits_is_an_ordinary_failure(
     fresh_bus: EventBus, caplog: pytest.LogCaptureFixture
 ) -> None:
     steps = sys.getrecursionlimit() // 4
-    inner: list[Failures] = []
-
-    def declare(step: int) -> None:
-        @fresh_bus.on(f"step.taken_{step}")
-        async def take() -> None:
-            inner.append(await fresh_bus.emit(f"step.taken_{step + 1}"))
-
-    for step in range(steps):
-        declare(step)
+    inner = chained(fresh_bus, steps)
 
     @fresh_bus.on(f"step.taken_{steps}")
     def endless() -> None:
@@ -1715,15 +1721,7 @@ async def test_a_handler_that_exhausts_what_many_different_emits_have_left_of_th
     fresh_bus: EventBus,
 ) -> None:
     steps = sys.getrecursionlimit() // 4
-    inner: list[Failures] = []
-
-    def declare(step: int) -> None:
-        @fresh_bus.on(f"step.taken_{step}")
-        async def take() -> None:
-            inner.append(await fresh_bus.emit(f"step.taken_{step + 1}"))
-
-    for step in range(steps):
-        declare(step)
+    inner = chained(fresh_bus, steps)
 
     def deeper() -> None:
         deeper()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import pty
 import re
 import socket
 import sqlite3
@@ -23,6 +22,7 @@ import pytest
 from fastsoy_events_durable.commands import app
 from typer.testing import CliRunner
 
+from tests.command_line import environment, shown_on_terminal
 from tests.postgresql import new_postgresql, postgresql_server  # noqa: F401 - fixtures
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from tests.postgresql import Database
 
 COMMAND = (sys.executable, "-P", "-c", "from fastsoy_events_durable.commands import app; app()")
-ADAPTS_TO = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 ENVIRONMENT = "FASTSOY_EVENTS_DURABLE_URL"
 URL = "sqlite+aiosqlite:///shop.sqlite3"
 DAY = 86400
@@ -113,23 +112,8 @@ class Shop:
 
     def on_terminal(self, *arguments: str, types: str = "") -> str:
         """Return what a command shows on a terminal, where somebody types something."""
-        ours, theirs = pty.openpty()
-        with subprocess.Popen(
-            [*COMMAND, *arguments],
-            cwd=self.folder,
-            env=surroundings({"TERM": "xterm-256color", "COLUMNS": "100"}),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-        ):
-            os.close(theirs)
-            os.write(ours, types.encode())
-            shown = bytearray()
-            with contextlib.suppress(OSError):  # how Linux says that the other side has closed
-                while part := os.read(ours, 4096):
-                    shown += part
-            os.close(ours)
-        return shown.decode().replace("\r\n", "\n")
+        changed = surroundings({"TERM": "xterm-256color"})
+        return shown_on_terminal([*COMMAND, *arguments], self.folder, changed, width=100, types=types)
 
     def write(self, module: str, source: str) -> None:
         (self.folder / f"{module}.py").write_text(dedent(source), encoding="utf-8")
@@ -146,12 +130,7 @@ class Shop:
 
 
 def surroundings(changes: dict[str, str]) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ADAPTS_TO and not name.startswith("FASTSOY_EVENTS_")
-    }
-    return {**kept, "FASTSOY_EVENTS_ALLOWED": "fastsoy-events-durable", "PYTHONIOENCODING": "utf-8", **changes}
+    return environment({"FASTSOY_EVENTS_ALLOWED": "fastsoy-events-durable", **changes})
 
 
 def insertion(

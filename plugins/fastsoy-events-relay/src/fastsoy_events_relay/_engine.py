@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from fastsoy_events_relay._settings import Settings
 
-__all__ = ["Delivery", "Engine", "Letter", "Take", "cancelled", "ended_within", "engine_for"]
+__all__ = ["Delivery", "Engine", "Letter", "Send", "Take", "cancelled", "ended_within", "engine_for"]
 
 
 class Letter(NamedTuple):
@@ -52,6 +52,7 @@ class Delivery(Protocol):
 
 if TYPE_CHECKING:
     Take: TypeAlias = Callable[[Delivery], Awaitable[None]]
+    Send: TypeAlias = Callable[[Sequence[Letter]], Awaitable[Sequence[Exception | None]]]
 
 
 class Engine(Protocol):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from contextlib import AbstractContextManager
 
 __all__ = ["Received", "current_event_id", "handling", "receiving", "taken"]
+
+T = TypeVar("T")
 
 
 class Received(NamedTuple):
@@ -43,15 +46,9 @@ def current_event_id() -> str | None:
     return _event_id.get()
 
 
-@contextmanager
-def receiving(token: Received) -> Generator[None]:
+def receiving(token: Received) -> AbstractContextManager[None]:
     """Lay a token down for the emit inside the block."""
-    before = _received.get()
-    _received.set(token)
-    try:
-        yield
-    finally:
-        _received.set(before)
+    return _having(_received, token)
 
 
 def taken(event: str) -> Received | None:
@@ -66,12 +63,16 @@ def taken(event: str) -> Received | None:
     return token
 
 
-@contextmanager
-def handling(event_id: str | None) -> Generator[None]:
+def handling(event_id: str | None) -> AbstractContextManager[None]:
     """Have `current_event_id()` return an id inside the block."""
-    before = _event_id.get()
-    _event_id.set(event_id)
+    return _having(_event_id, event_id)
+
+
+@contextmanager
+def _having(variable: ContextVar[T | None], value: T | None) -> Generator[None]:
+    before = variable.get()
+    variable.set(value)
     try:
         yield
     finally:
-        _event_id.set(before)
+        variable.set(before)

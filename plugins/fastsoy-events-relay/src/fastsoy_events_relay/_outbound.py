@@ -15,8 +15,9 @@ from fastsoy_events_relay._errors import RefusedError
 from fastsoy_events_relay._report import logger, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
+    from fastsoy_events_relay._engine import Send
     from fastsoy_events_relay._settings import Settings
     from fastsoy_events_relay._tally import Tally
 
@@ -58,12 +59,7 @@ class Outbound:
         tally: counts what becomes of them.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        send: Callable[[Sequence[Letter]], Awaitable[Sequence[Exception | None]]],
-        tally: Tally,
-    ) -> None:
+    def __init__(self, settings: Settings, send: Send, tally: Tally) -> None:
         self._settings = settings
         self._send = send
         self._tally = tally

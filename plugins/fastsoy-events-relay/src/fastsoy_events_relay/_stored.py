@@ -17,9 +17,9 @@ from fastsoy_events_relay._outbound import letter_of
 from fastsoy_events_relay._report import logger, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from fastsoy_events_relay._engine import Letter
+    from fastsoy_events_relay._engine import Letter, Send
     from fastsoy_events_relay._settings import Settings
     from fastsoy_events_relay._tally import Tally
 
@@ -38,12 +38,7 @@ class Stored:
         tally: counts what becomes of them.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        send: Callable[[Sequence[Letter]], Awaitable[Sequence[Exception | None]]],
-        tally: Tally,
-    ) -> None:
+    def __init__(self, settings: Settings, send: Send, tally: Tally) -> None:
         self._settings = settings
         self._send = send
         self._tally = tally
